@@ -1,0 +1,227 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// SecretServerSession keeps one API session with Delinea (Thycotic) Secret Server alive: it logs in, stores the
+// access token in a Secret that pods mount, and renews it before it expires.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=secretserversessions,shortName=sss,categories=tokensync,scope=Namespaced
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Secret",type=string,JSONPath=`.status.targetName`
+// +kubebuilder:printcolumn:name="Expires",type=date,JSONPath=`.status.tokenExpiresAt`
+// +kubebuilder:printcolumn:name="Next Refresh",type=date,JSONPath=`.status.nextRefreshAt`
+// +kubebuilder:printcolumn:name="Refreshes",type=integer,JSONPath=`.status.refreshCount`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Endpoint",type=string,JSONPath=`.spec.endpoint.url`,priority=1
+// +kubebuilder:printcolumn:name="Logins",type=integer,JSONPath=`.status.loginCount`,priority=1
+// +kubebuilder:printcolumn:name="Last Grant",type=string,JSONPath=`.status.lastGrant`,priority=1
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 245",message="the name is at most 245 characters, since the state is kept in a Secret named <name>-session"
+// +kubebuilder:validation:XValidation:rule="(has(self.spec.target) && has(self.spec.target.name) ? self.spec.target.name : self.metadata.name) != self.spec.credentials.secretRef.name",message="target.name (by default the session's own name) must differ from credentials.secretRef.name: the token would overwrite the password"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.target) || !has(self.spec.target.name) || self.spec.target.name != self.metadata.name + '-session'",message="target.name must differ from <name>-session, where the operator keeps its state"
+// +kubebuilder:validation:XValidation:rule="self.spec.credentials.secretRef.name != self.metadata.name + '-session'",message="credentials.secretRef.name must differ from <name>-session, where the operator keeps its state"
+type SecretServerSession struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec declares the endpoint, the account and the Secret that receives the token.
+	// +required
+	Spec SecretServerSessionSpec `json:"spec"`
+	// status tells what the operator did last, what it will do next, and what stands in its way.
+	// +optional
+	Status SecretServerSessionStatus `json:"status,omitempty"`
+}
+
+// TargetName is the name of the Secret that receives the token.
+func (s *SecretServerSession) TargetName() string {
+	if s.Spec.Target.Name != "" {
+		return s.Spec.Target.Name
+	}
+	return s.Name
+}
+
+// SecretServerSessionList is a list of sessions.
+//
+// +kubebuilder:object:root=true
+type SecretServerSessionList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []SecretServerSession `json:"items"`
+}
+
+// SecretServerSessionSpec declares a session.
+type SecretServerSessionSpec struct {
+	// endpoint is the Secret Server to log in to.
+	// +required
+	Endpoint Endpoint `json:"endpoint"`
+	// credentials name the account to log in with.
+	// +required
+	Credentials Credentials `json:"credentials"`
+	// target is the Secret that receives the access token and that pods mount.
+	// +optional
+	// +kubebuilder:default={}
+	Target Target `json:"target,omitempty,omitzero"`
+	// refresh tells when to renew the token.
+	// +optional
+	// +kubebuilder:default={}
+	Refresh Refresh `json:"refresh,omitempty,omitzero"`
+	// suspend stops all calls to Secret Server while it is true. The stored token stays in the target until it
+	// expires, and the target is still repaired from stored state.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+}
+
+// Endpoint is one Secret Server.
+type Endpoint struct {
+	// url is the base URL of Secret Server, virtual directory included, for example
+	// https://vault.example.com/SecretServer or https://tenant.secretservercloud.com. It must be https, without user,
+	// query or fragment. The operator appends /oauth2/token itself.
+	// +required
+	// +kubebuilder:validation:MinLength=9
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="isURL(self) && self.startsWith('https://') && url(self).getHostname() != ''",message="url must be an https URL with a host, for example https://vault.example.com/SecretServer"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('@')",message="url must not hold a user or a password; they belong in the Secret that credentials.secretRef names"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('?') && !self.contains('#')",message="url must have no query and no fragment"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('(?i)/(oauth2/token|api/v[0-9]+)/*$')",message="give the base URL, for example https://vault.example.com/SecretServer, without /oauth2/token or /api/v1"
+	URL string `json:"url"`
+	// caBundleRef names a ConfigMap or Secret in the same namespace with PEM certificates of authorities that are
+	// trusted in addition to the system's.
+	// +optional
+	CABundleRef *CABundleReference `json:"caBundleRef,omitempty"`
+	// tlsServerName is the name that the server's certificate must carry, where it differs from the host in url.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	TLSServerName string `json:"tlsServerName,omitempty"`
+	// timeoutSeconds bounds one request to Secret Server, connection and answer included.
+	// +optional
+	// +kubebuilder:default=30
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=300
+	TimeoutSeconds int32 `json:"timeoutSeconds,omitempty"`
+}
+
+// CABundleKind is the kind of object that holds a CA bundle.
+//
+// +kubebuilder:validation:Enum=ConfigMap;Secret
+type CABundleKind string
+
+// The kinds that may hold a CA bundle.
+const (
+	CABundleConfigMap CABundleKind = "ConfigMap"
+	CABundleSecret    CABundleKind = "Secret"
+)
+
+// CABundleReference names a key of a ConfigMap or Secret in the session's namespace.
+type CABundleReference struct {
+	// kind is ConfigMap or Secret.
+	// +optional
+	// +kubebuilder:default=ConfigMap
+	Kind CABundleKind `json:"kind,omitempty"`
+	// name of the ConfigMap or Secret.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// key that holds the PEM certificates.
+	// +optional
+	// +kubebuilder:default=ca.crt
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	Key string `json:"key,omitempty"`
+}
+
+// Credentials name the account.
+type Credentials struct {
+	// secretRef names the Secret in the same namespace that holds user name and password. The type
+	// kubernetes.io/basic-auth fits as it is.
+	// +required
+	SecretRef SecretReference `json:"secretRef"`
+	// usernameKey is the key of the user name.
+	// +optional
+	// +kubebuilder:default=username
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	UsernameKey string `json:"usernameKey,omitempty"`
+	// passwordKey is the key of the password. It is sent exactly as stored, a trailing newline included.
+	// +optional
+	// +kubebuilder:default=password
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	PasswordKey string `json:"passwordKey,omitempty"`
+	// domain is the Active Directory domain of the account; absent for a local account.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Domain string `json:"domain,omitempty"`
+}
+
+// SecretReference names a Secret in the session's namespace.
+type SecretReference struct {
+	// name of the Secret.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
+// Target is the Secret that pods mount. Its keys are token (the access token alone), expiresAt (RFC 3339, UTC) and
+// serverURL (the base URL that the token belongs to, without a trailing slash).
+type Target struct {
+	// name of the Secret; by default the session's name. When it changes, the old Secret is deleted once the new one
+	// is written.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	Name string `json:"name,omitempty"`
+	// type of the Secret. Kubernetes does not let a Secret's type change, so neither does this field.
+	// +optional
+	// +kubebuilder:default=Opaque
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="target.type cannot be changed; create another session, or another target.name in a new session"
+	Type string `json:"type,omitempty"`
+	// labels to set on the Secret, beside the operator's own.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=64
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && self[k].size() <= 63)",message="a label's key is at most 317 characters and its value at most 63"
+	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k == 'app.kubernetes.io/managed-by' || k.startsWith('secretserver.tokensync.dev/'))",message="app.kubernetes.io/managed-by and secretserver.tokensync.dev/* belong to the operator"
+	Labels map[string]LabelValue `json:"labels,omitempty"`
+	// annotations to set on the Secret.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=64
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317)",message="an annotation's key is at most 317 characters"
+	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k.startsWith('secretserver.tokensync.dev/'))",message="secretserver.tokensync.dev/* belong to the operator"
+	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
+}
+
+// LabelValue is the value of a label.
+//
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:Pattern=`^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$`
+type LabelValue string
+
+// AnnotationValue is the value of an annotation.
+//
+// +kubebuilder:validation:MaxLength=4096
+type AnnotationValue string
+
+// Refresh tells when to renew the token.
+type Refresh struct {
+	// percent of the token's lifetime after which it is renewed; up to a tenth of the lifetime earlier, so that many
+	// sessions do not renew at the same moment.
+	// +optional
+	// +kubebuilder:default=67
+	// +kubebuilder:validation:Minimum=10
+	// +kubebuilder:validation:Maximum=90
+	Percent int32 `json:"percent,omitempty"`
+}
