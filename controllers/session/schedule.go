@@ -1,0 +1,64 @@
+package session
+
+import (
+	"hash/fnv"
+	"time"
+)
+
+const (
+	// AssumedLifetime is taken for a token whose lifetime the server does not state: Secret Server's default session
+	// timeout. Too short costs a login; too long would cost an outage.
+	AssumedLifetime = 20 * time.Minute
+	// RefreshGrace is how much longer than the access token a refresh token lives, as Secret Server documents it.
+	RefreshGrace = 15 * time.Minute
+	// shortestWait is the least time between a grant and its planned renewal, so that a server that issues tokens of
+	// a second is not asked every second.
+	shortestWait = 5 * time.Second
+	// jitterShare of the lifetime is the most that a renewal is planned earlier than its percentage says.
+	jitterShare = 10
+
+	// toleratedSkew is how far the clocks of two replicas may differ.
+	toleratedSkew = time.Minute
+
+	firstBackoff = time.Second
+	// LongestBackoff bounds the wait between two attempts.
+	LongestBackoff = 5 * time.Minute
+)
+
+// RefreshAt is when to renew a token: after percent of its lifetime, up to a tenth of the lifetime and a quarter of the
+// wait earlier. The jitter depends on seed and issue time alone, so a restart plans the same moment again. It lies after
+// issued, and not after expires.
+func RefreshAt(issued, expires time.Time, percent int, seed string) time.Time {
+	lifetime := expires.Sub(issued)
+	wait := lifetime / 100 * time.Duration(percent)
+	wait -= jitter(min(lifetime/jitterShare, wait/4), seed, issued.Unix())
+	wait = max(wait, shortestWait)
+	return issued.Add(min(wait, lifetime))
+}
+
+// Backoff is the wait after the given number of consecutive failures (1 or more): 1 s, 2 s, 4 s and so on up to
+// LongestBackoff, less up to a quarter.
+func Backoff(failures int, seed string) time.Duration {
+	wait := LongestBackoff
+	if doublings := failures - 1; doublings < 16 {
+		wait = min(firstBackoff<<max(doublings, 0), LongestBackoff)
+	}
+	return wait - jitter(wait/4, seed, int64(failures))
+}
+
+// jitter spreads evenly over [0, limit), always the same for the same seed and salt.
+func jitter(limit time.Duration, seed string, salt int64) time.Duration {
+	if limit <= 0 {
+		return 0
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(seed)) // a hash.Hash never returns an error
+	var b [8]byte
+	for i := range b {
+		b[i] = byte(salt >> (8 * i))
+	}
+	_, _ = h.Write(b[:])
+	// FNV's low bits are weak for inputs that differ in their last byte; fold the high half in.
+	sum := h.Sum64()
+	return time.Duration((sum ^ sum>>32) % uint64(limit))
+}
