@@ -1,0 +1,44 @@
+package secretservertest
+
+import "time"
+
+// TokenValid tells whether an access token would be accepted now. Asking is free:
+// it is not counted as a use.
+func (s *Server) TokenValid(token string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tokens.expire(s.options.now())
+	t := s.tokens.find(token)
+	return t != nil && t.kind == accessToken && t.fate == alive
+}
+
+// ExpireToken makes the time of an access or refresh token run out now. It
+// reports false when the token was not live.
+func (s *Server) ExpireToken(token string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tokens.expire(s.options.now())
+	t := s.tokens.find(token)
+	if t == nil || t.fate != alive {
+		return false
+	}
+	s.tokens.end(t, expired)
+	return true
+}
+
+// RevokeAll forgets every token, as a server does that was restored from a
+// backup, and returns how many were live.
+func (s *Server) RevokeAll() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tokens.expire(s.options.now())
+	return s.tokens.forget(func(*token) bool { return true })
+}
+
+// expiry is when something granted now with this lifetime ends; zero is never.
+func (s *Server) expiry(now time.Time, lifetime time.Duration) time.Time {
+	if s.options.Unlimited {
+		return time.Time{}
+	}
+	return now.Add(lifetime)
+}
