@@ -1,0 +1,93 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+
+	api "tokensync.dev/secret-server-operator/api/v1alpha1"
+	"tokensync.dev/secret-server-operator/controllers/secretserver"
+	"tokensync.dev/secret-server-operator/controllers/session"
+)
+
+// readCredentials reads what a login would be made with, and what is known of it. Credentials that cannot be used
+// become the pass's fault.
+func (p *pass) readCredentials(ctx context.Context) error {
+	ref := p.session.Spec.Credentials
+	secret := &corev1.Secret{}
+	err := p.live.Get(ctx, types.NamespacedName{Namespace: p.session.Namespace, Name: ref.SecretRef.Name}, secret)
+	switch {
+	case apierrors.IsNotFound(err):
+		p.credentialsFault = &fault{api.ReasonCredentialsNotFound, fmt.Sprintf(
+			"Secret %q with the credentials does not exist. Create it in this namespace.", ref.SecretRef.Name)}
+		return nil
+	case err != nil:
+		return fmt.Errorf("read the credentials: %w", err)
+	}
+	// The live object may be newer than the cached one: what is read is what counts.
+	p.wanted.Version = versionOf(secret)
+	credentials := secretserver.Credentials{
+		Username: string(secret.Data[ref.UsernameKey]),
+		Password: string(secret.Data[ref.PasswordKey]),
+		Domain:   ref.Domain,
+	}
+	for _, key := range []string{ref.UsernameKey, ref.PasswordKey} {
+		if p.credentialsFault = credentialsFault(secret, key); p.credentialsFault != nil {
+			return nil
+		}
+	}
+	return p.consider(ctx, credentials)
+}
+
+// credentialsFault says what is wrong with one key of the credentials Secret.
+func credentialsFault(secret *corev1.Secret, key string) *fault {
+	problem := "is empty"
+	switch value, ok := secret.Data[key]; {
+	case !ok:
+		problem = "is missing"
+	case len(value) > 0:
+		return nil
+	}
+	return &fault{api.ReasonCredentialsInvalid, fmt.Sprintf("Key %q of Secret %q %s. Set it to log in.", key, secret.Name, problem)}
+}
+
+// consider compares a login with the stored session and with what is known of the account.
+func (p *pass) consider(ctx context.Context, credentials secretserver.Credentials) error {
+	url := serverURL(p.session)
+	l := &login{credentials: credentials, account: accountOf(url, credentials)}
+	if p.state.exists {
+		if err := p.load(ctx); err != nil {
+			return err
+		}
+		l.same = p.state.record.HasToken() && p.state.stored.Fingerprint.matches(url, credentials)
+	}
+	l.fingerprint = fingerprintOf(url, credentials)
+	if l.same {
+		l.fingerprint = p.state.stored.Fingerprint
+	}
+	l.refusedAt, l.heldUntil = p.accounts.verdict(l.account, url, credentials, p.now())
+	p.login = l
+	return nil
+}
+
+// adopt notes that the credentials are still those of the stored session, though their Secret or the spec changed.
+func (p *pass) adopt(ctx context.Context) error {
+	next := p.state.stored
+	next.Identity = p.wanted
+	return p.write(ctx, next)
+}
+
+// refuse notes a refusal that another session met, so that this one holds too, over restarts.
+func (p *pass) refuse(ctx context.Context) error {
+	next := p.nextStored()
+	next.Attempted = p.accounts.refusalOf(p.login.account, serverURL(p.session), p.login.credentials)
+	next.Attempt = &session.Attempt{Identity: p.wanted, Account: p.login.account, At: p.login.refusedAt, Refused: true}
+	if err := p.write(ctx, next); err != nil {
+		return err
+	}
+	p.rejected(p.login.refusedAt)
+	return nil
+}

@@ -1,0 +1,72 @@
+package controllers
+
+import (
+	"fmt"
+	"net/url"
+	"path"
+	"strings"
+)
+
+// AllowedEndpoints restricts which Secret Servers sessions may name; empty allows any. It answers the confused deputy:
+// without it, whoever may create a session can make the operator connect to any https host that it can reach.
+type AllowedEndpoints []url.URL
+
+// ParseAllowedEndpoints reads URL prefixes: an https URL with a host, and optionally a path that is matched by whole
+// segments.
+func ParseAllowedEndpoints(prefixes []string) (AllowedEndpoints, error) {
+	var allowed AllowedEndpoints
+	for _, prefix := range prefixes {
+		u, err := url.Parse(strings.TrimSpace(prefix))
+		if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			return nil, fmt.Errorf("allowed endpoint %q: want an https URL such as https://vault.example.com/SecretServer", prefix)
+		}
+		allowed = append(allowed, *u)
+	}
+	return allowed, nil
+}
+
+// Allow reports whether a session may use the endpoint.
+func (a AllowedEndpoints) Allow(endpoint string) bool {
+	if len(a) == 0 {
+		return true
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return false
+	}
+	for _, prefix := range a {
+		if sameHost(*u, prefix) && underPath(u.Path, prefix.Path) {
+			return true
+		}
+	}
+	return false
+}
+
+func sameHost(u, prefix url.URL) bool {
+	return u.Scheme == prefix.Scheme && strings.EqualFold(u.Hostname(), prefix.Hostname()) && portOf(u) == portOf(prefix)
+}
+
+func portOf(u url.URL) string {
+	if port := u.Port(); port != "" {
+		return port
+	}
+	return "443"
+}
+
+// underPath compares whole segments. A path with dot segments is under nothing: the server may resolve them.
+func underPath(p, prefix string) bool {
+	p, prefix = strings.TrimRight(p, "/"), strings.TrimRight(prefix, "/")
+	if p != "" && path.Clean(p) != p {
+		return false
+	}
+	return p == prefix || strings.HasPrefix(p, prefix+"/")
+}
+
+// origin names the Secret Server of a session for the bound on requests at a time: sessions of one host share it.
+func (p *pass) origin() string {
+	u, err := url.Parse(p.session.Spec.Endpoint.URL)
+	if err != nil {
+		return p.session.Spec.Endpoint.URL // refused by the CRD's validation; any name will do
+	}
+	return strings.ToLower(u.Host)
+}

@@ -1,0 +1,55 @@
+package controllers
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"tokensync.dev/secret-server-operator/controllers/secretserver"
+	"tokensync.dev/secret-server-operator/controllers/session"
+)
+
+// Names of the metrics, and of their labels. Each label's values are a closed set: no label holds a name or a URL.
+const (
+	MetricGrants        = "secretserversession_grants_total"
+	MetricGrantDuration = "secretserversession_grant_duration_seconds"
+
+	labelGrant  = "grant"  // Password or RefreshToken
+	labelResult = "result" // Succeeded, or the kind of failure
+)
+
+const resultSucceeded = "Succeeded"
+
+type metrics struct {
+	grants        *prometheus.CounterVec
+	grantDuration *prometheus.HistogramVec
+}
+
+func newMetrics(registry prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		grants: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: MetricGrants,
+			Help: "Grants asked of Secret Server, by grant and result.",
+		}, []string{labelGrant, labelResult}),
+		grantDuration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    MetricGrantDuration,
+			Help:    "Seconds from just before a grant was asked for until its answer was read.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300},
+		}, []string{labelGrant}),
+	}
+	return m, errors.Join(registry.Register(m.grants), registry.Register(m.grantDuration))
+}
+
+// grant counts one request for a grant.
+func (m *metrics) grant(grant session.GrantType, err error, took time.Duration) {
+	result := resultSucceeded
+	var failed *secretserver.Error
+	if errors.As(err, &failed) {
+		result = failed.Kind.String()
+	} else if err != nil {
+		result = "Unknown"
+	}
+	m.grants.WithLabelValues(string(grant), result).Inc()
+	m.grantDuration.WithLabelValues(string(grant)).Observe(took.Seconds())
+}

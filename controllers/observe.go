@@ -1,0 +1,179 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	api "tokensync.dev/secret-server-operator/api/v1alpha1"
+	"tokensync.dev/secret-server-operator/controllers/session"
+)
+
+// errBehind means that the cache lacks our own last write, so that nothing can be decided from it.
+var errBehind = errors.New("the cache lacks the operator's last write")
+
+// observe reads all that a pass starts from, out of the cache alone: it costs no request. It returns nil for a session
+// that is not there.
+func (r *Reconciler) observe(ctx context.Context, name types.NamespacedName) (*pass, error) {
+	s := &api.SecretServerSession{}
+	if err := r.cache.Get(ctx, name, s); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	if r.expectations.behind(
+		object{sessionObject, name},
+		secretNamed(s, s.TargetName()),
+		secretNamed(s, api.StateSecretName(s.Name)),
+	) {
+		return nil, errBehind
+	}
+	p := &pass{Reconciler: r, session: s, handled: s.Status.LastHandledRefreshRequest, grant: r.memory.grant(name, s.UID)}
+	for _, observe := range []func(context.Context) error{
+		p.observeState, p.observeTarget, p.observeOldTarget, p.observeCredentials, p.observeEndpoint,
+	} {
+		if err := observe(ctx); err != nil {
+			return nil, err
+		}
+	}
+	p.observeFailure()
+	return p, nil
+}
+
+// metadata reads a Secret's or ConfigMap's metadata from the cache; nil if there is none.
+func (r *Reconciler) metadata(ctx context.Context, kind, namespace, name string) (*metav1.PartialObjectMetadata, error) {
+	meta := &metav1.PartialObjectMetadata{}
+	meta.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
+	err := r.cache.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, meta)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil //nolint:nilnil // absence is an answer
+	case err != nil:
+		return nil, fmt.Errorf("read %s %s/%s from the cache: %w", kind, namespace, name, err)
+	}
+	return meta, nil
+}
+
+func (p *pass) secret(ctx context.Context, name string) (*metav1.PartialObjectMetadata, error) {
+	return p.metadata(ctx, secretKind, p.session.Namespace, name)
+}
+
+const (
+	secretKind    = "Secret"
+	configMapKind = "ConfigMap"
+)
+
+func (p *pass) observeState(ctx context.Context) error {
+	meta, err := p.secret(ctx, api.StateSecretName(p.session.Name))
+	if err != nil || meta == nil {
+		return err
+	}
+	if !metav1.IsControlledBy(meta, p.session) {
+		p.conflict = &fault{api.ReasonTargetConflict, fmt.Sprintf(
+			"Secret %q exists and does not belong to this session, which keeps its state under that name; it was not touched. Delete it, or rename the session.",
+			meta.Name)}
+		return nil
+	}
+	p.state.exists = true
+	p.state.meta = meta.ObjectMeta
+	// A record that cannot be read is no session; the zero Record leads to a login.
+	if record, err := session.Decode(meta.Annotations[annotationRecord]); err == nil {
+		p.state.record = record
+	}
+	return nil
+}
+
+func (p *pass) observeTarget(ctx context.Context) error {
+	meta, err := p.secret(ctx, p.session.TargetName())
+	switch {
+	case err != nil || meta == nil:
+		return err
+	case !metav1.IsControlledBy(meta, p.session):
+		p.conflict = &fault{api.ReasonTargetConflict, fmt.Sprintf(
+			"Secret %q exists and does not belong to this session; it was not touched. Delete it, or choose another spec.target.name.",
+			meta.Name)}
+		return nil
+	}
+	status := p.session.Status
+	p.target.uid = meta.UID
+	p.target.intact = meta.Annotations[annotationOwnership] == appliedOwnership(targetSecret(p.session, stored{}))
+	p.published = p.target.intact &&
+		status.TargetName == meta.Name &&
+		status.LoginCount+status.RefreshCount == p.state.record.Sequence() &&
+		status.ObservedGeneration == p.session.Generation
+	return nil
+}
+
+func (p *pass) observeOldTarget(ctx context.Context) error {
+	old := p.session.Status.TargetName
+	if old == "" || old == p.session.TargetName() {
+		return nil
+	}
+	meta, err := p.secret(ctx, old)
+	if err != nil || meta == nil || !metav1.IsControlledBy(meta, p.session) {
+		return err
+	}
+	p.oldTarget = meta
+	return nil
+}
+
+func (p *pass) observeCredentials(ctx context.Context) error {
+	p.wanted = session.Identity{Source: sourceOf(p.session)}
+	ref := p.session.Spec.Credentials.SecretRef.Name
+	meta, err := p.secret(ctx, ref)
+	switch {
+	case err != nil:
+		return err
+	case meta == nil:
+		p.credentialsFault = &fault{api.ReasonCredentialsNotFound, fmt.Sprintf(
+			"Secret %q with the credentials does not exist. Create it in this namespace.", ref)}
+		return nil
+	}
+	p.wanted.Version = versionOf(meta)
+	return nil
+}
+
+// versionOf tells two states of an object apart, also if it was deleted and made again.
+func versionOf(o metav1.Object) string { return string(o.GetUID()) + "/" + o.GetResourceVersion() }
+
+func (p *pass) observeEndpoint(ctx context.Context) error {
+	if url := serverURL(p.session); !p.options.AllowedEndpoints.Allow(url) {
+		p.endpointFault = &fault{api.ReasonEndpointNotAllowed, fmt.Sprintf(
+			"The operator may not connect to %s. Ask its administrator to add the URL to --allowed-endpoints.", url)}
+		return nil
+	}
+	fault, err := p.observeBundle(ctx)
+	p.endpointFault = fault
+	return err
+}
+
+// observeFailure takes the stored backoff over. If what the attempt failed with has changed since, the next one is due
+// now.
+func (p *pass) observeFailure() {
+	status := p.session.Status
+	if status.ConsecutiveFailures == 0 {
+		return
+	}
+	p.failure = failure{count: status.ConsecutiveFailures, reason: status.LastFailureReason}
+	if status.LastFailureAt != nil {
+		p.failure.at = status.LastFailureAt.Time
+	}
+	if status.LastFailureReason == api.ReasonCredentialsRejected {
+		return // the record of the attempt says when to try again
+	}
+	p.failure.retryAt = p.now()
+	attempt := p.state.record.Attempt
+	changed := status.ObservedGeneration != p.session.Generation || (attempt != nil && attempt.Identity != p.wanted)
+	if status.NextRefreshAt != nil && !changed {
+		p.failure.retryAt = status.NextRefreshAt.Time
+		// No wait is longer than this: the clock was set back.
+		if latest := p.now().Add(session.LongestBackoff + time.Minute); p.failure.retryAt.After(latest) {
+			p.failure.retryAt = p.now()
+		}
+	}
+}

@@ -1,0 +1,21 @@
+package controllers
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Options are what the command line decides.
+type Options struct {
+	// MaxConcurrentReconciles bounds how many sessions are worked on at a time.
+	MaxConcurrentReconciles int
+	// AllowedEndpoints restricts which Secret Servers sessions may name; empty: any.
+	AllowedEndpoints AllowedEndpoints
+	// RejectedCredentialsRetry is how long after a refusal the same credentials are tried again; 0: never.
+	RejectedCredentialsRetry time.Duration
+	// EndpointConcurrency bounds the requests at a time per Secret Server.
+	EndpointConcurrency int
+	// Metrics is where the operator's metrics are registered.
+	Metrics prometheus.Registerer
+}

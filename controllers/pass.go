@@ -1,0 +1,155 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	api "tokensync.dev/secret-server-operator/api/v1alpha1"
+	"tokensync.dev/secret-server-operator/controllers/secretserver"
+	"tokensync.dev/secret-server-operator/controllers/session"
+)
+
+// pass is one reconciliation: what was observed at its start, corrected by what was done since.
+type pass struct {
+	*Reconciler
+	session *api.SecretServerSession // as cached; never changed
+	wanted  session.Identity
+
+	state     state
+	target    target
+	oldTarget *metav1.PartialObjectMetadata // under an earlier name, and ours; nil: none
+	published bool                          // the target holds the token of the state
+
+	conflict, endpointFault, credentialsFault *fault
+
+	login   *login    // what a login would be made with, once read
+	grant   *newGrant // held in memory alone until it is stored
+	busy    bool
+	failure failure
+	handled string // the refresh request that was acted on last
+	notes   notes
+}
+
+// state is the state Secret: its metadata as watched, its content once loaded.
+type state struct {
+	exists bool
+	meta   metav1.ObjectMeta
+	record session.Record // zero if there is none that can be read
+	secret *corev1.Secret // nil until loaded
+	stored stored         // content of secret
+}
+
+// target is the Secret that pods mount, if it is there and ours.
+type target struct {
+	uid    types.UID // empty: it is not there
+	intact bool
+}
+
+// fault is an obstacle that a person must remove, in the words of the API.
+type fault struct {
+	reason, message string
+}
+
+// login is what a login would be made with, and what is known of it.
+type login struct {
+	credentials secretserver.Credentials
+	account     string
+	fingerprint fingerprint
+	same        bool // as the login that began the present chain
+	refusedAt   time.Time
+	heldUntil   time.Time
+}
+
+// failure is the outcome of the last attempts at a grant.
+type failure struct {
+	count   int32 // since the last success; 0: the last attempt succeeded
+	at      time.Time
+	reason  string
+	message string
+	retryAt time.Time // zero: not by time alone
+}
+
+// notes are what happened in a pass and cannot be read off the status.
+type notes struct {
+	repaired    bool   // the target was restored after somebody changed it
+	loginReason string // why the password was used
+}
+
+func (p *pass) now() time.Time { return p.clock.Now() }
+
+func (p *pass) name() types.NamespacedName {
+	return types.NamespacedName{Namespace: p.session.Namespace, Name: p.session.Name}
+}
+
+// observation is what package session needs to know.
+func (p *pass) observation() session.Observation {
+	o := session.Observation{
+		Deleting:         !p.session.DeletionTimestamp.IsZero(),
+		Suspended:        p.session.Spec.Suspend,
+		Seed:             string(p.session.UID),
+		RefreshPercent:   int(p.session.Spec.Refresh.Percent),
+		RenewalRequested: p.requested() != p.handled,
+		Wanted:           p.wanted,
+		Conflict:         p.conflict != nil,
+		EndpointFault:    p.endpointFault != nil,
+		CredentialsFault: p.credentialsFault != nil,
+		Unstored:         p.grant != nil,
+		Record:           p.state.record,
+		Published:        p.published,
+		OldTarget:        p.oldTarget != nil,
+		RetryAt:          p.failure.retryAt,
+		RefusedRetry:     p.options.RejectedCredentialsRetry,
+		Busy:             p.busy,
+	}
+	if p.login != nil {
+		o.Inspected = true
+		o.SameCredentials = p.login.same
+		o.RefusedAt = p.login.refusedAt
+		o.LoginHeldUntil = p.login.heldUntil
+	}
+	return o
+}
+
+// longestRequest bounds the refresh annotation's value, which the status repeats.
+const longestRequest = 1024
+
+// requested is the value of the refresh annotation; without one, the last that was handled.
+func (p *pass) requested() string {
+	value := p.session.Annotations[api.AnnotationRefreshRequested]
+	switch {
+	case value == "":
+		return p.handled
+	case len(value) > longestRequest:
+		return "sha256:" + shortDigest(value)
+	}
+	return value
+}
+
+// act takes one step.
+func (p *pass) act(ctx context.Context, action session.Action) error {
+	switch action {
+	case session.Store:
+		return p.store(ctx)
+	case session.Publish:
+		return p.publish(ctx)
+	case session.RemoveOldTarget:
+		return p.removeOldTarget(ctx)
+	case session.ReadCredentials:
+		return p.readCredentials(ctx)
+	case session.Adopt:
+		return p.adopt(ctx)
+	case session.Refuse:
+		return p.refuse(ctx)
+	case session.Refresh:
+		return p.refresh(ctx)
+	case session.Login:
+		return p.logIn(ctx)
+	case session.Wait:
+	}
+	return fmt.Errorf("no such step: %q", action)
+}

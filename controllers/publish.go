@@ -1,0 +1,123 @@
+package controllers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	corev1apply "k8s.io/client-go/applyconfigurations/core/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	api "tokensync.dev/secret-server-operator/api/v1alpha1"
+)
+
+// neverCurrent is a resource version that no object has. An apply that carries it creates, or fails: it cannot take
+// over a Secret that somebody else made since the cache was read.
+const neverCurrent = "1"
+
+// publish writes the stored token into the target.
+func (p *pass) publish(ctx context.Context) error {
+	if err := p.load(ctx); err != nil {
+		return err
+	}
+	if !p.state.record.HasToken() {
+		return nil // the state has gone meanwhile; the next step is a login
+	}
+	target := targetSecret(p.session, p.state.stored)
+	if p.target.uid == "" {
+		target.WithResourceVersion(neverCurrent)
+	} else {
+		target.WithUID(p.target.uid)
+	}
+	wanted := len(target.Data)
+	err := p.live.Apply(ctx, target, client.FieldOwner(api.ManagedBy), client.ForceOwnership)
+	switch {
+	case apierrors.IsConflict(err), namesField(err, "metadata.uid"):
+		return fmt.Errorf("the target is another one by now: %w", err)
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+		p.conflict = p.unwritable(err)
+		return nil
+	case err != nil:
+		return fmt.Errorf("write the target: %w", err)
+	}
+	name := *target.Name
+	p.expect(ctx, secretNamed(p.session, name), ptr.Deref(target.ResourceVersion, ""))
+	if len(target.Data) > wanted {
+		if err := p.removeForeignKeys(ctx, target); err != nil {
+			return err
+		}
+	}
+	p.notes.repaired = !p.target.intact && p.session.Status.TargetName == name
+	p.target.uid, p.target.intact, p.published = ptr.Deref(target.UID, ""), true, true
+	return nil
+}
+
+// removeForeignKeys removes what others put into the target's data. An apply leaves it alone, and pods would see it.
+func (p *pass) removeForeignKeys(ctx context.Context, target *corev1apply.SecretApplyConfiguration) error {
+	ours := targetData(p.state.stored)
+	var operations []operation
+	for key := range target.Data {
+		if _, ok := ours[key]; !ok {
+			escaped := strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
+			operations = append(operations, operation{Op: "remove", Path: "/data/" + escaped})
+		}
+	}
+	slices.SortFunc(operations, func(a, b operation) int { return strings.Compare(a.Path, b.Path) })
+	body, err := json.Marshal(operations)
+	if err != nil {
+		return fmt.Errorf("encode patch: %w", err)
+	}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: p.session.Namespace, Name: *target.Name}}
+	if err := p.live.Patch(ctx, secret, client.RawPatch(types.JSONPatchType, body), client.FieldOwner(api.ManagedBy)); err != nil {
+		return fmt.Errorf("remove foreign keys from the target: %w", err)
+	}
+	p.expect(ctx, secretNamed(p.session, secret.Name), secret.ResourceVersion)
+	return nil
+}
+
+// unwritable tells why the API server does not take the target, by the fields it names and never by its values.
+func (p *pass) unwritable(err error) *fault {
+	var fields []string
+	for _, cause := range causesOf(err) {
+		fields = append(fields, fmt.Sprintf("%s (%s)", cause.Field, cause.Type))
+	}
+	what := "the API server does not accept it"
+	if len(fields) > 0 {
+		what += ": " + strings.Join(fields, ", ")
+	}
+	return &fault{api.ReasonTargetConflict, fmt.Sprintf(
+		"Secret %q cannot be written; %s. Check spec.target, and whether the Secret is immutable.", p.session.TargetName(), what)}
+}
+
+// causesOf are the fields that the API server found fault with.
+func causesOf(err error) []metav1.StatusCause {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || status.Status().Details == nil {
+		return nil
+	}
+	return status.Status().Details.Causes
+}
+
+func namesField(err error, field string) bool {
+	return slices.ContainsFunc(causesOf(err), func(c metav1.StatusCause) bool { return c.Field == field })
+}
+
+// removeOldTarget deletes the Secret that held the token under an earlier name, if it is still the one that was seen.
+func (p *pass) removeOldTarget(ctx context.Context) error {
+	old := p.oldTarget
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: old.Namespace, Name: old.Name}}
+	err := p.live.Delete(ctx, secret, client.Preconditions{UID: &old.UID, ResourceVersion: &old.ResourceVersion})
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete the old target: %w", err)
+	}
+	p.oldTarget = nil
+	return nil
+}

@@ -1,0 +1,215 @@
+package controllers
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	api "tokensync.dev/secret-server-operator/api/v1alpha1"
+	"tokensync.dev/secret-server-operator/controllers/session"
+)
+
+// statusOf renders the whole status after a pass. It is pure: the same pass and plan give the same status.
+func statusOf(p *pass, plan session.Plan, now time.Time) api.SecretServerSessionStatus {
+	before := p.session.Status
+	s := api.SecretServerSessionStatus{
+		ObservedGeneration:        p.session.Generation,
+		TokenIssuedAt:             before.TokenIssuedAt,
+		TokenExpiresAt:            before.TokenExpiresAt,
+		LastGrant:                 before.LastGrant,
+		LastLoginAt:               before.LastLoginAt,
+		LastRefreshAt:             before.LastRefreshAt,
+		RefreshCount:              before.RefreshCount,
+		RefreshesSinceLogin:       before.RefreshesSinceLogin,
+		LoginCount:                before.LoginCount,
+		TargetName:                before.TargetName,
+		NextRefreshAt:             second(plan.NextGrantAt),
+		LastHandledRefreshRequest: p.handled,
+	}
+	if plan.Obstacle == session.Busy {
+		// Waiting for one's turn is no news: a write per wait would only make the queue longer.
+		s.NextRefreshAt = before.NextRefreshAt
+	}
+	switch {
+	case p.published:
+		describeToken(&s, p)
+	case p.target.uid == "" && p.conflict == nil && p.oldTarget == nil:
+		// The target is not there, so there is no token to describe.
+		s.TokenIssuedAt, s.TokenExpiresAt, s.TargetName = nil, nil, ""
+	}
+	if p.failure.count > 0 {
+		s.ConsecutiveFailures = p.failure.count
+		s.LastFailureAt = second(p.failure.at)
+		s.LastFailureReason = p.failure.reason
+	}
+	s.Conditions = conditionsOf(p, plan, s, now)
+	return s
+}
+
+// describeToken tells of the token in the target. The old target's name stays until that Secret is gone.
+func describeToken(s *api.SecretServerSessionStatus, p *pass) {
+	r := p.state.record
+	s.TokenIssuedAt, s.TokenExpiresAt = second(r.IssuedAt), second(r.ExpiresAt)
+	s.LastGrant = api.GrantType(r.Grant)
+	s.LastLoginAt, s.LastRefreshAt = second(r.LastLoginAt), second(r.LastRefreshAt)
+	s.RefreshCount, s.LoginCount, s.RefreshesSinceLogin = r.Refreshes, r.Logins, r.RefreshesSinceLogin
+	if p.oldTarget == nil {
+		s.TargetName = p.session.TargetName()
+	}
+}
+
+// second is a time as the status keeps it, in whole seconds; nil for none.
+func second(t time.Time) *metav1.Time {
+	if t.IsZero() {
+		return nil
+	}
+	truncated := metav1.NewTime(t.UTC().Truncate(time.Second))
+	return &truncated
+}
+
+// conditionsOf renders the conditions; those of the last status lend their transition times.
+func conditionsOf(p *pass, plan session.Plan, s api.SecretServerSessionStatus, now time.Time) []metav1.Condition {
+	var conditions []metav1.Condition
+	set := func(kind string, status metav1.ConditionStatus, what fault) {
+		since := metav1.NewTime(now.UTC().Truncate(time.Second))
+		if old := meta.FindStatusCondition(p.session.Status.Conditions, kind); old != nil && old.Status == status {
+			since = old.LastTransitionTime
+		}
+		conditions = append(conditions, metav1.Condition{
+			Type: kind, Status: status, Reason: what.reason, Message: what.message,
+			ObservedGeneration: p.session.Generation, LastTransitionTime: since,
+		})
+	}
+	stalled, reconciling := stalledBy(p, plan), reconcilingBy(p, plan)
+	if stalled != nil {
+		reconciling = nil
+	}
+	if ready := readiness(p, plan, s, stalled, reconciling, now); ready.reason == api.ReasonTokenCurrent {
+		set(api.ConditionReady, metav1.ConditionTrue, ready)
+	} else {
+		set(api.ConditionReady, metav1.ConditionFalse, ready)
+	}
+	if reconciling != nil {
+		set(api.ConditionReconciling, metav1.ConditionTrue, *reconciling)
+	}
+	if stalled != nil {
+		set(api.ConditionStalled, metav1.ConditionTrue, *stalled)
+	}
+	if refreshable := refreshability(p.state.record, now); refreshable.reason == api.ReasonRefreshTokenHeld {
+		set(api.ConditionRefreshable, metav1.ConditionTrue, refreshable)
+	} else if refreshable.reason != "" {
+		set(api.ConditionRefreshable, metav1.ConditionFalse, refreshable)
+	}
+	return conditions
+}
+
+// holdsToken reports whether the target holds a token that the operator believes valid.
+func holdsToken(p *pass, s api.SecretServerSessionStatus, now time.Time) bool {
+	return p.target.intact && s.TokenExpiresAt != nil && now.Before(s.TokenExpiresAt.Time)
+}
+
+func readiness(p *pass, plan session.Plan, s api.SecretServerSessionStatus, stalled, reconciling *fault, now time.Time) fault {
+	switch {
+	case holdsToken(p, s, now):
+		return fault{api.ReasonTokenCurrent, fmt.Sprintf("Secret %q holds a valid token.", p.session.TargetName())}
+	case stalled != nil:
+		return *stalled
+	case plan.Obstacle == session.Suspended:
+		return fault{api.ReasonSuspended, "The session is suspended and holds no valid token. Set spec.suspend to false to log in."}
+	case reconciling != nil && reconciling.reason != api.ReasonPending:
+		return *reconciling
+	case s.TokenExpiresAt != nil && !now.Before(s.TokenExpiresAt.Time):
+		return fault{api.ReasonTokenExpired, "The token in the target has expired."}
+	}
+	return fault{api.ReasonPending, "No token has been had yet."}
+}
+
+// stalledBy is what a person must mend.
+func stalledBy(p *pass, plan session.Plan) *fault {
+	switch {
+	case p.conflict != nil:
+		return p.conflict
+	case p.endpointFault != nil:
+		return p.endpointFault
+	case p.credentialsFault != nil:
+		return p.credentialsFault
+	case plan.Obstacle == session.CredentialsRefused:
+		return p.rejection()
+	}
+	return nil
+}
+
+// rejection tells of refused credentials what is known: that they were refused, or that the account is spared.
+func (p *pass) rejection() *fault {
+	ref := p.session.Spec.Credentials.SecretRef.Name
+	if p.login != nil && p.login.refusedAt.IsZero() {
+		return &fault{api.ReasonCredentialsRejected, fmt.Sprintf(
+			"Several logins of this account failed or were not answered within the hour; the operator waits, so that Secret Server does not lock the account. Check Secret %q and the account.",
+			ref)}
+	}
+	still := ""
+	if p.published && p.state.record.HasToken() {
+		still = " The token that was had before stays in the target until it expires."
+	}
+	return &fault{api.ReasonCredentialsRejected, fmt.Sprintf(
+		"Secret Server refused the user name or password in Secret %q, or the account may not log in by API (locked, disabled, two-factor, or reserved for application accounts). Correct the Secret; if the account itself was mended, set the annotation %s to a new value.%s",
+		ref, api.AnnotationRefreshRequested, still)}
+}
+
+// reconcilingBy is what goes on or is retried without a person.
+func reconcilingBy(p *pass, plan session.Plan) *fault {
+	switch {
+	case p.failure.count > 0 && p.failure.reason != api.ReasonCredentialsRejected && plan.Obstacle != session.Suspended:
+		message := p.failure.message
+		if message == "" {
+			message = p.earlierMessage(p.failure.reason)
+		}
+		return &fault{p.failure.reason, message}
+	case plan.Action != session.Wait:
+		return &fault{api.ReasonPending, "Work is in progress; the Kubernetes API did not let it finish. It is retried."}
+	case plan.Obstacle == session.Busy:
+		if len(p.session.Status.Conditions) == 0 {
+			return &fault{api.ReasonPending, "Waiting for other sessions of the same account or Secret Server."}
+		}
+		return p.earlier()
+	}
+	return nil
+}
+
+// earlier is what the last status said was going on.
+func (p *pass) earlier() *fault {
+	old := meta.FindStatusCondition(p.session.Status.Conditions, api.ConditionReconciling)
+	if old == nil {
+		return nil
+	}
+	return &fault{old.Reason, old.Message}
+}
+
+// earlierMessage is what the last status said of a failure that is still being retried.
+func (p *pass) earlierMessage(reason string) string {
+	if old := p.earlier(); old != nil && old.reason == reason {
+		return old.message
+	}
+	return "The last attempt failed. It is retried."
+}
+
+func refreshability(r session.Record, now time.Time) fault {
+	if !r.HasToken() {
+		return fault{}
+	}
+	switch r.Refresh {
+	case session.Held:
+		if now.Before(r.RefreshExpiresAt) {
+			return fault{api.ReasonRefreshTokenHeld, "The next renewal uses the refresh token."}
+		}
+		return fault{api.ReasonRefreshTokenExpired, "The refresh token has expired; the next renewal is a login."}
+	case session.NotIssued:
+		return fault{api.ReasonRefreshTokenNotIssued, "Secret Server issued no refresh token, so each renewal is a login. Either refresh tokens for web services are disabled, or the API session timeout is unlimited (Admin > Configuration > General)."}
+	case session.LimitReached:
+		return fault{api.ReasonRefreshLimitReached, "The refresh limit of this login is reached (Maximum Token Refreshes Allowed); the next renewal is a login."}
+	case session.Claimed:
+	}
+	return fault{api.ReasonRefreshTokenSpent, "The refresh token may have been used without an answer, so it is not used again; the next renewal is a login."}
+}

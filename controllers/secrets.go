@@ -1,0 +1,150 @@
+package controllers
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1apply "k8s.io/client-go/applyconfigurations/core/v1"
+	metav1apply "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	api "tokensync.dev/secret-server-operator/api/v1alpha1"
+	"tokensync.dev/secret-server-operator/controllers/session"
+)
+
+// Layout of the state Secret. The record stands in an annotation, since the operator watches Secrets as metadata only
+// and must know from the watch alone what is due. Secrets stand in the data. The claim moves keyRefreshToken to
+// keyClaimedRefreshToken: a refresh token under keyRefreshToken has never been sent.
+const (
+	annotationRecord       = api.Group + "/record"
+	keyAccessToken         = "accessToken"
+	keyRefreshToken        = "refreshToken"
+	keyClaimedRefreshToken = "claimedRefreshToken"
+	keyFingerprint         = "credentialsFingerprint"
+	keyAttempted           = "attemptedFingerprint"
+)
+
+// stored is the whole content of a state Secret.
+type stored struct {
+	session.Record
+	AccessToken  string
+	RefreshToken string // unclaimed; empty otherwise
+	// Fingerprint is of the login that began the chain, Attempted of the login that Record.Attempt tells of.
+	Fingerprint, Attempted fingerprint
+}
+
+// errState is why a state Secret cannot be used. It is treated as no session.
+var errState = errors.New("state Secret is not usable")
+
+// readState reads a state Secret; any error is errState. A record that does not fit the data is not believed.
+func readState(secret *corev1.Secret) (stored, error) {
+	record, err := session.Decode(secret.Annotations[annotationRecord])
+	if err != nil {
+		return stored{}, fmt.Errorf("%w: %w", errState, err)
+	}
+	s := stored{
+		Record:       record,
+		AccessToken:  string(secret.Data[keyAccessToken]),
+		RefreshToken: string(secret.Data[keyRefreshToken]),
+		Fingerprint:  secret.Data[keyFingerprint],
+		Attempted:    secret.Data[keyAttempted],
+	}
+	switch {
+	case record.HasToken() && s.AccessToken == "":
+		return stored{}, fmt.Errorf("%w: no access token", errState)
+	case record.Refresh == session.Held && s.RefreshToken == "":
+		return stored{}, fmt.Errorf("%w: no refresh token", errState)
+	}
+	return s, nil
+}
+
+// writeState replaces the content of a state Secret, and nothing of it but our own.
+func writeState(secret *corev1.Secret, s stored) error {
+	text, err := s.Encode()
+	if err != nil {
+		return err
+	}
+	if secret.Annotations == nil {
+		secret.Annotations = map[string]string{}
+	}
+	secret.Annotations[annotationRecord] = text
+	secret.Data = map[string][]byte{}
+	put := func(key string, value []byte) {
+		if len(value) > 0 {
+			secret.Data[key] = value
+		}
+	}
+	put(keyAccessToken, []byte(s.AccessToken))
+	put(keyRefreshToken, []byte(s.RefreshToken))
+	put(keyFingerprint, s.Fingerprint)
+	put(keyAttempted, s.Attempted)
+	return nil
+}
+
+// newStateSecret is the session's state Secret before it is created.
+func newStateSecret(s *api.SecretServerSession) *corev1.Secret {
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:      api.StateSecretName(s.Name),
+			Namespace: s.Namespace,
+			Labels:    ownLabels(s),
+			OwnerReferences: []metav1.OwnerReference{
+				*metav1.NewControllerRef(s, api.SchemeGroupVersion.WithKind(api.Kind)),
+			},
+		},
+		Type: api.StateSecretType,
+	}
+}
+
+// targetSecret is the session's target, whole: what it leaves out, server-side apply removes if it was ours.
+func targetSecret(s *api.SecretServerSession, token stored) *corev1apply.SecretApplyConfiguration {
+	labels := ownLabels(s)
+	for key, value := range s.Spec.Target.Labels {
+		labels[key] = string(value)
+	}
+	target := corev1apply.Secret(s.TargetName(), s.Namespace).
+		WithLabels(labels).
+		WithOwnerReferences(metav1apply.OwnerReference().
+			WithAPIVersion(api.SchemeGroupVersion.String()).
+			WithKind(api.Kind).
+			WithName(s.Name).
+			WithUID(s.UID).
+			WithController(true).
+			WithBlockOwnerDeletion(true)).
+		WithType(corev1.SecretType(s.Spec.Target.Type)).
+		WithData(targetData(token))
+	for key, value := range s.Spec.Target.Annotations {
+		target.WithAnnotations(map[string]string{key: string(value)})
+	}
+	return target
+}
+
+// targetData is what pods see. The URL is that of the token's own server: after a change of the endpoint the old token
+// stays in the target until a new one is had.
+func targetData(token stored) map[string][]byte {
+	return map[string][]byte{
+		api.TargetKeyToken:     []byte(token.AccessToken),
+		api.TargetKeyExpiresAt: []byte(token.ExpiresAt.UTC().Format(time.RFC3339)),
+		api.TargetKeyServerURL: []byte(token.ServerURL),
+	}
+}
+
+// ownLabels are the labels of both Secrets.
+func ownLabels(s *api.SecretServerSession) map[string]string {
+	return map[string]string{
+		api.LabelManagedBy: api.ManagedBy,
+		api.LabelSession:   labelValue(s.Name),
+	}
+}
+
+// labelValue is a session's name, or a digest of it where it is too long for a label's value.
+func labelValue(name string) string {
+	const longest = 63
+	if len(name) <= longest {
+		return name
+	}
+	digest := shortDigest(name)
+	return name[:longest-len(digest)-1] + "-" + digest
+}

@@ -1,0 +1,128 @@
+// Package controllers keeps SecretServerSessions alive: it observes, asks package session what to do, does it, and
+// reports.
+package controllers
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	api "tokensync.dev/secret-server-operator/api/v1alpha1"
+	"tokensync.dev/secret-server-operator/controllers/secretserver"
+	"tokensync.dev/secret-server-operator/controllers/session"
+)
+
+// SecretServer is what the operator asks of a Secret Server. Errors are *secretserver.Error.
+type SecretServer interface {
+	Authenticate(ctx context.Context, c secretserver.Credentials) (secretserver.Grant, error)
+	Refresh(ctx context.Context, refreshToken string) (secretserver.Grant, error)
+}
+
+// Dialer makes the client of an endpoint; it connects to nothing yet.
+type Dialer func(secretserver.Endpoint) (SecretServer, error)
+
+// Reconciler keeps the sessions alive. Its zero value is of no use; Setup makes one.
+type Reconciler struct {
+	options Options
+	clock   clock.Clock
+	dial    Dialer
+	events  events.EventRecorder
+
+	// live reads and writes the API server; cache holds the sessions, and of Secrets and ConfigMaps metadata alone.
+	live  client.Client
+	cache client.Reader
+
+	accounts     *accounts
+	logins       *gate // per account
+	requests     *gate // per Secret Server
+	bundles      *bundles
+	expectations *expectations
+	memory       *memory
+	metrics      *metrics
+	recollection recollection
+}
+
+// maxSteps bounds a pass. The longest healthy one takes five: read the credentials, log in, publish, remove the old
+// target, wait; a lost race adds a few.
+const maxSteps = 12
+
+// errUnsettled means that a pass did not come to rest, which is a defect or a very busy neighbour.
+var errUnsettled = errors.New("the session did not settle within one pass")
+
+// Reconcile takes a session as far as it can be taken now, and writes its status in one place.
+func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	if err := r.recollect(ctx); err != nil {
+		return ctrl.Result{}, err
+	}
+	p, err := r.observe(ctx, request.NamespacedName)
+	switch {
+	case errors.Is(err, errBehind):
+		return ctrl.Result{RequeueAfter: catchUp}, nil
+	case err != nil:
+		return ctrl.Result{}, err
+	case p == nil:
+		r.forget(request.NamespacedName)
+		return ctrl.Result{}, nil
+	}
+	plan, err := p.run(ctx)
+	if p.session.DeletionTimestamp.IsZero() {
+		err = errors.Join(err, r.report(ctx, p, plan))
+	}
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	return p.requeue(plan), nil
+}
+
+// run decides and acts until there is nothing more to do now.
+func (p *pass) run(ctx context.Context) (session.Plan, error) {
+	for range maxSteps {
+		plan := session.Decide(p.observation(), p.now())
+		if plan.Action == session.Wait {
+			return plan, nil
+		}
+		if err := p.act(ctx, plan.Action); err != nil {
+			return plan, err
+		}
+		log.FromContext(ctx).V(1).Info("step", "action", plan.Action)
+	}
+	return session.Plan{}, errUnsettled
+}
+
+const (
+	// catchUp is how soon to look again at a cache that lacks our own last write.
+	catchUp = 20 * time.Millisecond
+	// soonest bounds how often time alone brings a session back.
+	soonest = 50 * time.Millisecond
+	// queueTimeout brings back a session that waits for its turn, should nobody wake it.
+	queueTimeout = 5 * time.Second
+)
+
+// requeue turns a plan to wait into the queue's words.
+func (p *pass) requeue(plan session.Plan) ctrl.Result {
+	switch {
+	case plan.Obstacle == session.Busy:
+		return ctrl.Result{RequeueAfter: queueTimeout}
+	case plan.At.IsZero():
+		return ctrl.Result{}
+	}
+	return ctrl.Result{RequeueAfter: max(plan.At.Sub(p.now()), soonest)}
+}
+
+// forget drops what was held in memory for a session that is gone.
+func (r *Reconciler) forget(name types.NamespacedName) {
+	r.memory.forget(name)
+	r.expectations.deleted(object{sessionObject, name})
+}
+
+// secretNamed names a Secret in the session's namespace for expectations.
+func secretNamed(s *api.SecretServerSession, name string) object {
+	return object{secretObject, types.NamespacedName{Namespace: s.Namespace, Name: name}}
+}

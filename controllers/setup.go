@@ -1,0 +1,195 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	api "tokensync.dev/secret-server-operator/api/v1alpha1"
+)
+
+// +kubebuilder:rbac:groups=secretserver.tokensync.dev,resources=secretserversessions,verbs=get;list;watch
+// +kubebuilder:rbac:groups=secretserver.tokensync.dev,resources=secretserversessions/status,verbs=patch
+// +kubebuilder:rbac:groups=secretserver.tokensync.dev,resources=secretserversessions/finalizers,verbs=update
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;patch;delete
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Setup adds the reconciler to a manager whose cache was made with CacheOptions.
+func Setup(ctx context.Context, mgr ctrl.Manager, options Options, dial Dialer, c clock.Clock) error {
+	// Reads through this client are live. The manager's own would start to cache each kind that is read.
+	live, err := client.New(mgr.GetConfig(), client.Options{
+		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
+	})
+	if err != nil {
+		return fmt.Errorf("make the API client: %w", err)
+	}
+	m, err := newMetrics(options.Metrics)
+	if err != nil {
+		return fmt.Errorf("register the metrics: %w", err)
+	}
+	queue := &wakeableQueue{}
+	r := &Reconciler{
+		options:      options,
+		clock:        c,
+		dial:         dial,
+		events:       mgr.GetEventRecorder(api.ManagedBy),
+		live:         live,
+		cache:        mgr.GetCache(),
+		accounts:     newAccounts(),
+		logins:       newGate(1, queue.wake),
+		requests:     newGate(options.EndpointConcurrency, queue.wake),
+		bundles:      newBundles(),
+		expectations: newExpectations(c),
+		memory:       newMemory(),
+		metrics:      m,
+	}
+	return r.watch(ctx, mgr, queue)
+}
+
+// watch says what brings a session back to the queue.
+func (r *Reconciler) watch(ctx context.Context, mgr ctrl.Manager, queue *wakeableQueue) error {
+	if err := indexReferences(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
+	err := ctrl.NewControllerManagedBy(mgr).
+		Named("secretserversession").
+		For(&api.SecretServerSession{}, builder.WithPredicates(r.sessionChanges())).
+		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.sessionsOfSecret), builder.WithPredicates(r.secretChanges())).
+		WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(r.sessionsOfConfigMap), builder.WithPredicates(versionChanges())).
+		WatchesRawSource(source.Func(queue.start)).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: r.options.MaxConcurrentReconciles,
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, longestRetry),
+			// A standby keeps its caches warm, so that it can take over at once.
+			EnableWarmup: ptr.To(true),
+		}).
+		Complete(r)
+	if err != nil {
+		return fmt.Errorf("set up the controller: %w", err)
+	}
+	return nil
+}
+
+// Retries of a pass that the API server did not let finish.
+const (
+	firstRetry   = 100 * time.Millisecond
+	longestRetry = 30 * time.Second
+)
+
+// Indexes of the sessions by the objects that they name.
+const (
+	indexSecret    = "secret"
+	indexConfigMap = "configMap"
+)
+
+func indexReferences(ctx context.Context, indexer client.FieldIndexer) error {
+	indexes := map[string]func(*api.SecretServerSession) []string{
+		indexSecret:    secretsOf,
+		indexConfigMap: configMapsOf,
+	}
+	for name, references := range indexes {
+		err := indexer.IndexField(ctx, &api.SecretServerSession{}, name, func(o client.Object) []string {
+			return references(o.(*api.SecretServerSession)) //nolint:forcetypeassert // the index is of this type alone
+		})
+		if err != nil {
+			return fmt.Errorf("index sessions by %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// secretsOf are the Secrets whose every change matters to a session, whoever owns them.
+func secretsOf(s *api.SecretServerSession) []string {
+	names := []string{s.Spec.Credentials.SecretRef.Name, s.TargetName(), api.StateSecretName(s.Name)}
+	if ref := s.Spec.Endpoint.CABundleRef; ref != nil && ref.Kind == api.CABundleSecret {
+		names = append(names, ref.Name)
+	}
+	return names
+}
+
+func configMapsOf(s *api.SecretServerSession) []string {
+	if ref := s.Spec.Endpoint.CABundleRef; ref != nil && ref.Kind == api.CABundleConfigMap {
+		return []string{ref.Name}
+	}
+	return nil
+}
+
+func (r *Reconciler) sessionsOfSecret(ctx context.Context, secret client.Object) []reconcile.Request {
+	requests := r.sessionsNaming(ctx, indexSecret, secret)
+	// An old target is named by no spec any more.
+	if owner := metav1.GetControllerOf(secret); owner != nil && owner.Kind == api.Kind {
+		request := reconcile.Request{NamespacedName: types.NamespacedName{Namespace: secret.GetNamespace(), Name: owner.Name}}
+		if !slices.Contains(requests, request) {
+			requests = append(requests, request)
+		}
+	}
+	return requests
+}
+
+func (r *Reconciler) sessionsOfConfigMap(ctx context.Context, configMap client.Object) []reconcile.Request {
+	return r.sessionsNaming(ctx, indexConfigMap, configMap)
+}
+
+func (r *Reconciler) sessionsNaming(ctx context.Context, index string, o client.Object) []reconcile.Request {
+	list := &api.SecretServerSessionList{}
+	err := r.cache.List(ctx, list, client.InNamespace(o.GetNamespace()),
+		client.MatchingFields{index: o.GetName()}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		// Only a cache that is not started answers so, and then each session is looked at anyway.
+		ctrl.LoggerFrom(ctx).Error(err, "cannot look up the sessions of an object", "index", index, "name", o.GetName())
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, len(list.Items))
+	for i := range list.Items {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+	}
+	return requests
+}
+
+// CacheOptions restrict what the manager caches: sessions of some namespaces (none named: all) and labels, and of
+// Secrets and ConfigMaps their metadata without what is not needed.
+func CacheOptions(namespaces []string, sessions labels.Selector) cache.Options {
+	options := cache.Options{
+		ByObject: map[client.Object]cache.ByObject{
+			&api.SecretServerSession{}: {Label: sessions, Transform: stripSession},
+			&corev1.Secret{}:           {Transform: stripSecret},
+			&corev1.ConfigMap{}:        {Transform: stripConfigMap},
+		},
+	}
+	for _, namespace := range namespaces {
+		if options.DefaultNamespaces == nil {
+			options.DefaultNamespaces = map[string]cache.Config{}
+		}
+		options.DefaultNamespaces[namespace] = cache.Config{}
+	}
+	return options
+}
+
+// LeaseName is the name of the leader's lease. Each shard has its own, so that shards do not wait for each other.
+func LeaseName(namespaces []string, sessions labels.Selector) string {
+	const name = "secret-server-operator.tokensync.dev"
+	if len(namespaces) == 0 && sessions.Empty() {
+		return name
+	}
+	sorted := slices.Sorted(slices.Values(namespaces))
+	return name + "-" + shortDigest(strings.Join(sorted, ","), sessions.String())
+}
