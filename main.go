@@ -7,6 +7,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"os"
 	"strings"
@@ -117,6 +119,8 @@ func run(ctx context.Context, s settings) error {
 		return nil
 	}
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&s.zap)))
+	// net/http prints what a server sends beyond its answer to the standard log. That may be part of a token.
+	log.SetOutput(io.Discard)
 	cfg, err := config.GetConfig()
 	if err != nil {
 		return fmt.Errorf("find the cluster: %w", err)
@@ -131,7 +135,7 @@ func run(ctx context.Context, s settings) error {
 	if err != nil {
 		return fmt.Errorf("make the manager: %w", err)
 	}
-	pool := secretserver.NewPool(clock.RealClock{}.Now)
+	pool := secretserver.NewPool(clock.RealClock{}.Now, secretserver.WithVersion(version))
 	defer pool.CloseIdle()
 	dial := func(e secretserver.Endpoint) (controllers.SecretServer, error) { return pool.Client(e) }
 	if err := controllers.Setup(ctx, mgr, s.Options, dial, clock.RealClock{}); err != nil {
