@@ -13,8 +13,8 @@ import (
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Secret",type=string,JSONPath=`.status.targetName`
-// +kubebuilder:printcolumn:name="Expires",type=date,JSONPath=`.status.tokenExpiresAt`
-// +kubebuilder:printcolumn:name="Next Refresh",type=date,JSONPath=`.status.nextRefreshAt`
+// +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.status.tokenExpiresAt`
+// +kubebuilder:printcolumn:name="Next Refresh",type=string,JSONPath=`.status.nextRefreshAt`
 // +kubebuilder:printcolumn:name="Refreshes",type=integer,JSONPath=`.status.refreshCount`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Endpoint",type=string,JSONPath=`.spec.endpoint.url`,priority=1
@@ -88,6 +88,7 @@ type Endpoint struct {
 	// +kubebuilder:validation:XValidation:rule="!self.contains('@')",message="url must not hold a user or a password; they belong in the Secret that credentials.secretRef names"
 	// +kubebuilder:validation:XValidation:rule="!self.contains('?') && !self.contains('#')",message="url must have no query and no fragment"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('(?i)/(oauth2/token|api/v[0-9]+)/*$')",message="give the base URL, for example https://vault.example.com/SecretServer, without /oauth2/token or /api/v1"
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'(?i)[\s\\]|%5c|%2f|/([.]|%2e){1,2}(/|$)')`,message="url must hold no blank, no backslash, no encoded slash, and no . or .. as a segment of its path"
 	URL string `json:"url"`
 	// caBundleRef names a ConfigMap or Secret in the same namespace with PEM certificates of authorities that are
 	// trusted in addition to the system's.
@@ -133,7 +134,7 @@ type CABundleReference struct {
 	// +kubebuilder:default=ca.crt
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')",message="a key consists of letters, digits, -, _ and ., and does not begin with two dots"
 	Key string `json:"key,omitempty"`
 }
 
@@ -148,14 +149,14 @@ type Credentials struct {
 	// +kubebuilder:default=username
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')",message="a key consists of letters, digits, -, _ and ., and does not begin with two dots"
 	UsernameKey string `json:"usernameKey,omitempty"`
 	// passwordKey is the key of the password. It is sent exactly as stored, a trailing newline included.
 	// +optional
 	// +kubebuilder:default=password
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')",message="a key consists of letters, digits, -, _ and ., and does not begin with two dots"
 	PasswordKey string `json:"passwordKey,omitempty"`
 	// domain is the Active Directory domain of the account; absent for a local account.
 	// +optional
@@ -181,25 +182,26 @@ type Target struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="target.name must be a name that a Secret can have: lower-case letters, digits, - and ., with a letter or digit at each end"
 	Name string `json:"name,omitempty"`
 	// type of the Secret. Kubernetes does not let a Secret's type change, so neither does this field.
 	// +optional
 	// +kubebuilder:default=Opaque
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="target.type cannot be changed; create another session, or another target.name in a new session"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="target.type cannot be changed, since Kubernetes does not let a Secret's type change; create another session with the type that you want"
+	// +kubebuilder:validation:XValidation:rule="!(self in ['kubernetes.io/service-account-token', 'bootstrap.kubernetes.io/token', 'secretserver.tokensync.dev/session'])",message="target.type must not be one that Kubernetes or the operator acts on; Opaque is right for most"
 	Type string `json:"type,omitempty"`
 	// labels to set on the Secret, beside the operator's own.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=64
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && self[k].size() <= 63)",message="a label's key is at most 317 characters and its value at most 63"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && !format.qualifiedName().validate(k).hasValue())",message="a label's key is a name of at most 63 letters, digits, -, _ and ., with a letter or digit at each end, and before it, if any, a domain and a slash, as in example.com/team"
 	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k == 'app.kubernetes.io/managed-by' || k.startsWith('secretserver.tokensync.dev/'))",message="app.kubernetes.io/managed-by and secretserver.tokensync.dev/* belong to the operator"
 	Labels map[string]LabelValue `json:"labels,omitempty"`
 	// annotations to set on the Secret.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=64
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317)",message="an annotation's key is at most 317 characters"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && !format.qualifiedName().validate(k.lowerAscii()).hasValue())",message="an annotation's key is a name of at most 63 letters, digits, -, _ and ., with a letter or digit at each end, and before it, if any, a domain and a slash, as in example.com/team"
 	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k.startsWith('secretserver.tokensync.dev/'))",message="secretserver.tokensync.dev/* belong to the operator"
 	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
 }
@@ -207,7 +209,7 @@ type Target struct {
 // LabelValue is the value of a label.
 //
 // +kubebuilder:validation:MaxLength=63
-// +kubebuilder:validation:Pattern=`^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$`
+// +kubebuilder:validation:XValidation:rule="!format.labelValue().validate(self).hasValue()",message="a label's value is empty, or at most 63 letters, digits, -, _ and ., with a letter or digit at each end"
 type LabelValue string
 
 // AnnotationValue is the value of an annotation.

@@ -1,0 +1,137 @@
+# `make` alone lists the targets. Needed: Go, make, git and bash, and a C compiler for the race detector in `make test`.
+# Everything else is built from Go modules whose versions are pinned, into bin/ and Go's own cache; nothing is installed.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+# One thing at a time: two compilations at once only get in each other's way, and the order of `all` matters.
+.NOTPARALLEL:
+# A go.work in a directory above must not change what is built here.
+export GOWORK := off
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# The operator's image: where docker-build puts it and deploy takes it from.
+IMG ?= secret-server-operator:$(VERSION)
+CONTAINER_TOOL ?= docker
+# Flags of `make run`. The endpoints are on this machine only, and without TLS.
+RUN_ARGS ?= --metrics-bind-address=127.0.0.1:8080 --metrics-secure=false --health-probe-bind-address=127.0.0.1:8081
+# Flags of go test, for example TEST_ARGS='-run TestDecide -v'.
+TEST_ARGS ?=
+
+# The tools' versions are in their own go.mod. Go compiles a tool at its first use, up to a minute, and caches it.
+tool = hack/progress.sh "running $(1)" go tool -modfile=hack/tools/$(1)/go.mod $(1)
+CONTROLLER_GEN := $(call tool,controller-gen)
+KUSTOMIZE := $(call tool,kustomize)
+KUBECTL := hack/kubectl.sh
+# Static and without paths of this machine, as in the image. golangci-lint and the control plane are given the same flags:
+# packages compiled for one serve the others.
+GO_BUILD := CGO_ENABLED=0 hack/progress.sh compiling go build -trimpath
+
+##@ General
+
+.PHONY: help
+help: ## List the targets.
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: all
+all: generate manifests fmt lint test build ## Generate, format, lint, test and build: before every commit.
+
+.PHONY: clean
+clean: ## Remove what was built, the control plane included. Go's cache stays.
+	rm -rf bin dist cover.out
+
+##@ Development
+
+.PHONY: generate
+generate: ## Generate the deep copies and apply configurations of the API types.
+	@# First removed, so that a type that is gone leaves nothing behind.
+	rm -rf api/v1alpha1/applyconfiguration
+	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt applyconfiguration:headerFile=hack/boilerplate.go.txt \
+	  paths=./api/v1alpha1
+
+.PHONY: manifests
+manifests: ## Generate the CRD and the operator's role from the markers in api/ and controllers/.
+	@# crd:maxDescLen stays unset: kubectl explain then tells every comment whole.
+	rm -rf config/crd/bases config/rbac/role.yaml
+	$(CONTROLLER_GEN) crd rbac:roleName=manager-role paths='./api/v1alpha1;./controllers' \
+	  output:crd:artifacts:config=config/crd/bases output:rbac:artifacts:config=config/rbac
+
+.PHONY: fmt
+fmt: ## Format the Go code and sort its imports.
+	hack/golangci-lint.sh fmt
+
+.PHONY: vet
+vet: ## Run go vet in every module that has code.
+	@for module in $$(hack/modules.sh --code); do \
+	  (cd $$module && CGO_ENABLED=0 go vet -trimpath ./...) || failed=1; \
+	done; [[ ! $${failed:-} ]]
+
+.PHONY: lint
+lint: ## Run golangci-lint in every module that has code.
+	hack/golangci-lint.sh run
+
+.PHONY: verify
+verify: ## Fail if anything generated, tidied or formatted differs from the tree; changes nothing.
+	hack/verify.sh
+
+.PHONY: vulncheck
+vulncheck: ## Look for known vulnerabilities in what the operator calls (VULNDB_OPTIONAL=1: or say that none were looked for).
+	VULNDB_OPTIONAL=$(VULNDB_OPTIONAL) hack/vulncheck.sh
+
+.PHONY: test
+test: ## Run all tests with the race detector, on a real API server (TEST_ARGS for go test).
+	hack/test.sh $(TEST_ARGS)
+
+.PHONY: controlplane
+controlplane: ## Build etcd, kube-apiserver, kube-controller-manager and kubectl into bin/k8s.
+	hack/controlplane/build.sh
+
+##@ Running
+
+.PHONY: build
+build: ## Build the operator: bin/manager.
+	$(GO_BUILD) -ldflags='-X main.version=$(VERSION)' -o bin/manager .
+
+.PHONY: demo
+demo: build ## Show the operator at work on a control plane of its own (DEMO_SECONDS: end by itself).
+	$(GO_BUILD) -o bin/demo ./hack/demo
+	@assets=$$(hack/controlplane/build.sh) && KUBEBUILDER_ASSETS=$$assets DEMO_SECONDS=$(DEMO_SECONDS) exec bin/demo
+
+.PHONY: run
+run: build ## Run the operator here, against the current kubeconfig (after `make install`).
+	bin/manager $(RUN_ARGS)
+
+##@ Deployment (to the cluster of the current kubeconfig)
+
+.PHONY: install
+install: ## Install the CRD.
+	@# Server-side: the CRD is too long for the annotation that kubectl apply writes otherwise.
+	$(KUSTOMIZE) build config/crd | $(KUBECTL) apply --server-side -f -
+	$(KUBECTL) wait --for=condition=Established --timeout=60s crd/secretserversessions.secretserver.tokensync.dev
+
+.PHONY: uninstall
+uninstall: ## Remove the CRD, and with it every session and its Secrets.
+	$(KUSTOMIZE) build config/crd | $(KUBECTL) delete --ignore-not-found -f -
+
+.PHONY: deploy
+deploy: ## Deploy the operator with its CRD (IMG=registry/name:tag).
+	hack/render.sh $(IMG) | $(KUBECTL) apply --server-side -f -
+
+.PHONY: undeploy
+undeploy: ## Remove the operator and its CRD, and with it every session and its Secrets.
+	hack/render.sh $(IMG) | $(KUBECTL) delete --ignore-not-found -f -
+
+.PHONY: build-installer
+build-installer: ## Write all that `make deploy` applies to dist/install.yaml (IMG=registry/name:tag).
+	mkdir -p dist
+	hack/render.sh $(IMG) > dist/install.yaml
+
+.PHONY: docker-build
+docker-build: ## Build the operator's image (IMG=registry/name:tag, CONTAINER_TOOL=docker).
+	$(CONTAINER_TOOL) build --build-arg VERSION=$(VERSION) -t $(IMG) .
+
+.PHONY: docker-push
+docker-push: ## Push the operator's image (IMG=registry/name:tag).
+	$(CONTAINER_TOOL) push $(IMG)
