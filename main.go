@@ -18,7 +18,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
@@ -33,7 +32,7 @@ import (
 )
 
 // version is stamped in by the build.
-var version = "dev" //nolint:gochecknoglobals // the linker sets it
+var version = "dev"
 
 func main() {
 	settings, err := parse(flag.CommandLine, os.Args[1:])
@@ -150,8 +149,9 @@ func run(ctx context.Context, s settings) error {
 	return mgr.Start(ctx)
 }
 
-// shutdownTimeout lets grants in flight be answered and stored before the process ends.
-const shutdownTimeout = 40 * time.Second
+// shutdownTimeout lets a grant in flight be answered and stored before the process ends, as long as the session's
+// timeoutSeconds is not above its default. One that is cut off costs a login.
+const shutdownTimeout = 42 * time.Second
 
 func managerOptions(s settings, scheme *runtime.Scheme) ctrl.Options {
 	metrics := metricsserver.Options{BindAddress: s.metricsAddress, SecureServing: s.metricsSecure}
@@ -167,7 +167,7 @@ func managerOptions(s settings, scheme *runtime.Scheme) ctrl.Options {
 		LeaderElectionID:              controllers.LeaseName(s.namespaces, s.sessions),
 		LeaderElectionNamespace:       s.leaderElectionNamespace,
 		LeaderElectionReleaseOnCancel: true, // run returns right after the manager
-		GracefulShutdownTimeout:       ptr.To(shutdownTimeout),
+		GracefulShutdownTimeout:       new(shutdownTimeout),
 	}
 }
 

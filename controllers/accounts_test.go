@@ -1,13 +1,22 @@
 package controllers
 
 import (
+	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"tokensync.dev/secret-server-operator/controllers/secretserver"
+	"tokensync.dev/secret-server-operator/controllers/session"
 )
 
-const vaultURL = "https://vault.example.com/SecretServer"
+const (
+	vaultURL = "https://vault.example.com/SecretServer"
+	billing  = "digest of the account"
+	retry    = 65 * time.Minute
+)
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
@@ -16,123 +25,158 @@ func credentialsWith(password string) secretserver.Credentials {
 	return secretserver.Credentials{Username: "billing", Password: password}
 }
 
-// attempt begins a login and returns its fingerprint.
+// attempt begins a login of a session whose state Secret is "s", and returns its fingerprint.
 func attempt(a *accounts, password string, at time.Time) fingerprint {
 	f := fingerprintOf(vaultURL, credentialsWith(password))
-	a.begin("account", f, at)
+	a.begin(billing, "s", f, at)
 	return f
 }
 
-func TestOneRefusalHoldsTheSameCredentials(t *testing.T) {
-	a := newAccounts()
-	a.refused("account", attempt(a, "wrong", noon), noon)
+// judge is the verdict on a password a minute after noon.
+func judge(a *accounts, password string) verdict {
+	return a.verdict(billing, vaultURL, credentialsWith(password), noon.Add(time.Minute))
+}
 
-	if at, _ := a.verdict("account", vaultURL, credentialsWith("wrong"), noon.Add(time.Minute)); !at.Equal(noon) {
-		t.Errorf("refused at %v, want %v", at, noon)
+func TestOneRefusalHoldsTheSameCredentials(t *testing.T) {
+	a := newAccounts(retry)
+	a.refused(billing, "s", attempt(a, "wrong", noon), noon)
+
+	if got := judge(a, "wrong").refusedAt; !got.Equal(noon) {
+		t.Errorf("refused at %v, want %v", got, noon)
 	}
-	if at, _ := a.verdict("account", vaultURL, credentialsWith("right"), noon.Add(time.Minute)); !at.IsZero() {
-		t.Errorf("another password counts as refused at %v", at)
+	if got := judge(a, "right").refusedAt; !got.IsZero() {
+		t.Errorf("another password counts as refused at %v", got)
 	}
 }
 
 func TestBudgetIsBelowSecretServersLockout(t *testing.T) {
-	a := newAccounts()
-	passwords := []string{"one", "two", "three", "four"}
-	for i, password := range passwords {
-		at := noon.Add(time.Duration(i) * time.Minute)
-		if _, held := a.verdict("account", vaultURL, credentialsWith(password), at); !held.IsZero() {
+	a := newAccounts(retry)
+	for i := range lockoutBudget {
+		password, at := fmt.Sprint("wrong ", i), noon.Add(time.Duration(i)*time.Second)
+		if v := a.verdict(billing, vaultURL, credentialsWith(password), at); !v.heldUntil.IsZero() {
 			t.Fatalf("held at attempt %d; the budget is %d", i+1, lockoutBudget)
 		}
-		a.refused("account", attempt(a, password, at), at)
+		a.refused(billing, "s", attempt(a, password, at), at)
 	}
-	now := noon.Add(10 * time.Minute)
-	_, held := a.verdict("account", vaultURL, credentialsWith("five"), now)
-	if want := noon.Add(lockoutWindow); !held.Equal(want) {
-		t.Errorf("held until %v, want %v: when the oldest bad login no longer counts", held, want)
+	if got, want := judge(a, "another").heldUntil, noon.Add(lockoutWindow); !got.Equal(want) {
+		t.Errorf("held until %v, want %v: when the oldest bad login no longer counts", got, want)
 	}
-	if _, held := a.verdict("account", vaultURL, credentialsWith("five"), noon.Add(lockoutWindow)); !held.IsZero() {
-		t.Errorf("still held until %v", held)
+	if v := a.verdict(billing, vaultURL, credentialsWith("another"), noon.Add(lockoutWindow)); !v.heldUntil.IsZero() {
+		t.Errorf("still held until %v", v.heldUntil)
 	}
 }
 
-func TestUnansweredLoginsCountUntilTheyAreKnownToBeHarmless(t *testing.T) {
-	a := newAccounts()
-	var last fingerprint
-	for i := range lockoutBudget {
-		last = attempt(a, "unknown", noon.Add(time.Duration(i)*time.Second))
+func TestUnansweredLoginsMakeTheNextOneDoubtful(t *testing.T) {
+	a := newAccounts(retry)
+	attempt(a, "unknown", noon)
+	if judge(a, "unknown").doubtful {
+		t.Error("doubtful after one login without an answer")
 	}
-	if _, held := a.verdict("account", vaultURL, credentialsWith("unknown"), noon.Add(time.Minute)); held.IsZero() {
-		t.Fatal("not held, although each login may have counted as a bad one")
+	last := attempt(a, "unknown", noon)
+	if !judge(a, "unknown").doubtful {
+		t.Error("not doubtful after two")
 	}
-	a.harmless("account", last)
-	if _, held := a.verdict("account", vaultURL, credentialsWith("unknown"), noon.Add(time.Minute)); !held.IsZero() {
-		t.Errorf("held until %v, although one login was not even sent", held)
+	a.harmless(billing, last, noon)
+	if judge(a, "unknown").doubtful {
+		t.Error("doubtful although one of the two was not even sent")
 	}
 }
 
 func TestSuccessForgetsBadLogins(t *testing.T) {
-	a := newAccounts()
+	a := newAccounts(retry)
 	for range lockoutBudget {
-		a.refused("account", attempt(a, "wrong", noon), noon)
+		a.refused(billing, "s", attempt(a, "wrong", noon), noon)
 	}
-	a.succeeded("account")
-	if at, held := a.verdict("account", vaultURL, credentialsWith("wrong"), noon); !at.IsZero() || !held.IsZero() {
-		t.Errorf("refused at %v, held until %v; want neither", at, held)
+	a.succeeded(billing)
+	if got := judge(a, "wrong"); got != (verdict{}) {
+		t.Errorf("verdict %+v, want none", got)
 	}
-	if len(a.failures) != 0 {
-		t.Errorf("%d accounts kept", len(a.failures))
+	if len(a.known) != 0 {
+		t.Errorf("%d accounts kept", len(a.known))
 	}
 }
 
-func TestRefusalThatManySessionsStoredCountsOnceAfterARestart(t *testing.T) {
-	a := newAccounts()
+func TestRefusalThatManySessionsStoredCountsOnce(t *testing.T) {
+	a := newAccounts(retry)
 	f := fingerprintOf(vaultURL, credentialsWith("wrong"))
-	for range 50 {
-		a.recall("account", badLogin{login: f, at: noon, refused: true, count: 1}, noon.Add(time.Minute))
+	for i := range 50 {
+		stored := &session.Attempt{At: noon, Refused: true, Bad: 1}
+		a.recall(billing, types.UID(strconv.Itoa(i)), stored, f, noon.Add(time.Minute))
 	}
-	at, held := a.verdict("account", vaultURL, credentialsWith("wrong"), noon.Add(time.Minute))
-	if !at.Equal(noon) || !held.IsZero() {
-		t.Errorf("refused at %v, held until %v; want %v and not held", at, held, noon)
+	if got := judge(a, "wrong"); !got.refusedAt.Equal(noon) || !got.heldUntil.IsZero() {
+		t.Errorf("verdict %+v, want refused at %v and not held", got, noon)
 	}
 }
 
-func TestUnansweredCountsOfSeveralSessionsAreTheLargestOfThem(t *testing.T) {
-	a := newAccounts()
-	for _, count := range []int{1, 3, 2} {
-		f := fingerprintOf(vaultURL, credentialsWith("unknown"))
-		a.recall("account", badLogin{login: f, at: noon, count: count}, noon.Add(time.Minute))
+func TestLargestStoredCountStandsForTheAccount(t *testing.T) {
+	a := newAccounts(retry)
+	for i, bad := range []int{1, 3, 2} {
+		f := fingerprintOf(vaultURL, credentialsWith(fmt.Sprint("wrong ", i)))
+		a.recall(billing, types.UID(strconv.Itoa(i)), &session.Attempt{At: noon, Refused: true, Bad: bad}, f, noon.Add(time.Minute))
 	}
-	if _, held := a.verdict("account", vaultURL, credentialsWith("unknown"), noon.Add(time.Minute)); !held.IsZero() {
-		t.Fatalf("held until %v with three unanswered logins", held)
+	if got := judge(a, "another").heldUntil; !got.IsZero() {
+		t.Fatalf("held until %v with three bad logins", got)
 	}
-	if unanswered := a.begin("account", fingerprintOf(vaultURL, credentialsWith("unknown")), noon.Add(time.Minute)); unanswered != 4 {
-		t.Errorf("the next login is unanswered number %d, want 4", unanswered)
+	f := fingerprintOf(vaultURL, credentialsWith("another"))
+	if bad := a.begin(billing, "s", f, noon.Add(time.Minute)); bad != 4 {
+		t.Errorf("the next login is bad login number %d, want 4", bad)
+	}
+}
+
+func TestTimesAheadDoNotHoldAnAccount(t *testing.T) {
+	a := newAccounts(retry)
+	stored := &session.Attempt{At: noon.AddDate(70, 0, 0), Bad: 1000}
+	a.recall(billing, "s", stored, fingerprintOf(vaultURL, credentialsWith("x")), noon)
+	if got, latest := judge(a, "right").heldUntil, noon.Add(lockoutWindow); got.After(latest) {
+		t.Errorf("held until %v; nothing holds longer than %v", got, latest)
+	}
+}
+
+func TestOwnAttemptsAreNotRecalled(t *testing.T) {
+	a := newAccounts(retry)
+	attempt(a, "unknown", noon)
+	if a.wants(billing, "s", &session.Attempt{At: noon}) {
+		t.Error("this process's own attempt would be counted twice")
+	}
+	if !a.wants(billing, "s", &session.Attempt{At: noon.Add(time.Second)}) {
+		t.Error("another process's attempt would not be counted")
 	}
 }
 
 func TestCrashesBeforeTheAnswerIsStoredCannotLockTheAccount(t *testing.T) {
 	// Each process begins a login, stores the intent, and dies. The next one recalls the intent.
-	type intent struct {
-		login fingerprint
-		count int
-	}
-	var stored *intent
-	logins := 0
+	var (
+		stored *session.Attempt
+		login  fingerprint
+		logins int
+	)
 	for i := range 20 {
 		now := noon.Add(time.Duration(i) * time.Minute)
-		a := newAccounts()
+		a := newAccounts(retry)
 		if stored != nil {
-			a.recall("account", badLogin{login: stored.login, at: noon, count: stored.count}, now)
+			a.recall(billing, "s", stored, login, now)
 		}
-		if _, held := a.verdict("account", vaultURL, credentialsWith("wrong"), now); !held.IsZero() {
+		if v := a.verdict(billing, vaultURL, credentialsWith("wrong"), now); !v.heldUntil.IsZero() {
 			continue
 		}
-		f := fingerprintOf(vaultURL, credentialsWith("wrong"))
-		stored = &intent{f, a.begin("account", f, now)}
+		login = fingerprintOf(vaultURL, credentialsWith("wrong"))
+		stored = &session.Attempt{At: now, Bad: a.begin(billing, "s", login, now)}
 		logins++
 	}
 	if logins >= 5 {
 		t.Errorf("%d logins in 20 crashes; the fifth locks the account", logins)
+	}
+}
+
+func TestAccountsThatNoLongerMatterAreForgotten(t *testing.T) {
+	a := newAccounts(retry)
+	for i := range 2 * sweepAbove {
+		name := fmt.Sprint("account ", i)
+		at := noon.Add(time.Duration(i) * time.Minute)
+		a.refused(name, "s", fingerprintOf(vaultURL, credentialsWith("x")), at)
+	}
+	if len(a.known) > sweepAbove {
+		t.Errorf("%d accounts kept; all but those of the last %v are of no use", len(a.known), lockoutWindow)
 	}
 }
 
@@ -143,11 +187,12 @@ func TestFingerprintTellsLoginsApart(t *testing.T) {
 		with secretserver.Credentials
 		want bool
 	}{
-		"the same":         {vaultURL, secretserver.Credentials{Username: "u", Password: "p", Domain: "d"}, true},
-		"another password": {vaultURL, secretserver.Credentials{Username: "u", Password: "q", Domain: "d"}, false},
-		"another server":   {vaultURL + "2", secretserver.Credentials{Username: "u", Password: "p", Domain: "d"}, false},
-		"a shifted border": {vaultURL, secretserver.Credentials{Username: "up", Domain: "d"}, false},
-		"no domain":        {vaultURL, secretserver.Credentials{Username: "u", Password: "p"}, false},
+		"the same":                    {vaultURL, secretserver.Credentials{Username: "u", Password: "p", Domain: "d"}, true},
+		"another spelling of the URL": {"https://VAULT.example.com:443/SecretServer/", secretserver.Credentials{Username: "u", Password: "p", Domain: "d"}, true},
+		"another password":            {vaultURL, secretserver.Credentials{Username: "u", Password: "q", Domain: "d"}, false},
+		"another server":              {vaultURL + "2", secretserver.Credentials{Username: "u", Password: "p", Domain: "d"}, false},
+		"a shifted border":            {vaultURL, secretserver.Credentials{Username: "up", Domain: "d"}, false},
+		"no domain":                   {vaultURL, secretserver.Credentials{Username: "u", Password: "p"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := f.matches(c.url, c.with); got != c.want {
@@ -157,5 +202,17 @@ func TestFingerprintTellsLoginsApart(t *testing.T) {
 	}
 	if fingerprint(nil).matches(vaultURL, secretserver.Credentials{}) {
 		t.Error("no fingerprint matches a login")
+	}
+}
+
+func TestSpellingsOfAServerAreOneAccount(t *testing.T) {
+	want := accountOf(vaultURL, credentialsWith("p"))
+	for _, url := range []string{
+		"https://VAULT.example.com/SecretServer", "https://vault.example.com:443/SecretServer",
+		"https://vault.example.com./SecretServer", "https://vault.example.com/SecretServer/",
+	} {
+		if got := accountOf(url, credentialsWith("p")); got != want {
+			t.Errorf("%s is another account: it would have a lockout budget of its own", url)
+		}
 	}
 }

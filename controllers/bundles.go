@@ -12,7 +12,6 @@ import (
 
 	api "tokensync.dev/secret-server-operator/api/v1alpha1"
 	"tokensync.dev/secret-server-operator/controllers/secretserver"
-	"tokensync.dev/secret-server-operator/controllers/session"
 )
 
 // bundles remembers CA bundles by the version of their object, so that a refresh reads none.
@@ -41,9 +40,15 @@ func (b *bundles) get(key bundleKey) (bundle, bool) {
 	return found, ok
 }
 
+// mostBundles bounds the memory: references are users' input, and a session that is gone tells nobody.
+const mostBundles = 1024
+
 func (b *bundles) put(key bundleKey, value bundle) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if len(b.known) >= mostBundles {
+		clear(b.known) // each is read again when it is needed
+	}
 	b.known[key] = value
 }
 
@@ -74,43 +79,12 @@ func (p *pass) observeBundle(ctx context.Context) (*fault, error) {
 		if known, err = p.readBundle(ctx, key); err != nil {
 			return nil, err
 		}
+		p.bundleChanged = true
 	}
 	if known.problem != "" {
 		return bundleFault(ref, known.problem), nil
 	}
 	return nil, nil //nolint:nilnil // no fault is an answer
-}
-
-// connect makes the client of the session's endpoint. What keeps it from that becomes the pass's fault or failure, and
-// then the client is nil.
-func (p *pass) connect(ctx context.Context) (SecretServer, error) {
-	endpoint := secretserver.Endpoint{
-		URL:        serverURL(p.session),
-		ServerName: p.session.Spec.Endpoint.TLSServerName,
-		Timeout:    p.timeout(),
-	}
-	if ref := p.session.Spec.Endpoint.CABundleRef; ref != nil {
-		key := bundleKey{p.session.Namespace, *ref}
-		known, ok := p.bundles.get(key)
-		if !ok {
-			var err error
-			if known, err = p.readBundle(ctx, key); err != nil {
-				return nil, err
-			}
-		}
-		if known.problem != "" {
-			p.endpointFault = bundleFault(ref, known.problem)
-			return nil, nil //nolint:nilnil // the fault tells
-		}
-		endpoint.CA = known.pem
-	}
-	server, err := p.dial(endpoint)
-	var refused *secretserver.Error
-	if errors.As(err, &refused) {
-		p.failed(session.Password, refused)
-		return nil, nil //nolint:nilnil // the failure tells
-	}
-	return server, err
 }
 
 // readBundle reads a bundle from the API server and checks it.
@@ -129,9 +103,11 @@ func (p *pass) readBundle(ctx context.Context, key bundleKey) (bundle, error) {
 		configMap := &corev1.ConfigMap{}
 		err = p.live.Get(ctx, name, configMap)
 		read.version = versionOf(configMap)
-		var text string
-		text, found = configMap.Data[key.Key]
-		read.pem = []byte(text)
+		if text, ok := configMap.Data[key.Key]; ok {
+			read.pem, found = []byte(text), true
+		} else {
+			read.pem, found = configMap.BinaryData[key.Key]
+		}
 	}
 	switch {
 	case apierrors.IsNotFound(err):
@@ -143,6 +119,9 @@ func (p *pass) readBundle(ctx context.Context, key bundleKey) (bundle, error) {
 	default:
 		read.problem = p.checkBundle(read.pem)
 	}
+	if read.problem != "" {
+		read.pem = nil // it may be anything, a password included
+	}
 	p.bundles.put(key, read)
 	return read, nil
 }
@@ -150,8 +129,7 @@ func (p *pass) readBundle(ctx context.Context, key bundleKey) (bundle, error) {
 // checkBundle says what is wrong with the PEM text of a bundle.
 func (p *pass) checkBundle(pem []byte) string {
 	_, err := p.dial(secretserver.Endpoint{URL: serverURL(p.session), CA: pem, Timeout: p.timeout()})
-	var refused *secretserver.Error
-	if errors.As(err, &refused) && refused.Kind == secretserver.InvalidCA {
+	if refused, ok := errors.AsType[*secretserver.Error](err); ok && refused.Kind == secretserver.InvalidCA {
 		return "holds no certificate that can be used: " + refused.Cause.String()
 	}
 	return ""

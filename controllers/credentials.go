@@ -68,7 +68,7 @@ func (p *pass) consider(ctx context.Context, credentials secretserver.Credential
 	if l.same {
 		l.fingerprint = p.state.stored.Fingerprint
 	}
-	l.refusedAt, l.heldUntil = p.accounts.verdict(l.account, url, credentials, p.now())
+	l.verdict = p.accounts.verdict(l.account, url, credentials, p.now())
 	p.login = l
 	return nil
 }
@@ -77,6 +77,8 @@ func (p *pass) consider(ctx context.Context, credentials secretserver.Credential
 func (p *pass) adopt(ctx context.Context) error {
 	next := p.state.stored
 	next.Identity = p.wanted
+	// An attempt with other credentials is of no matter any more.
+	next.Attempt, next.Attempted = nil, nil
 	return p.write(ctx, next)
 }
 
@@ -84,7 +86,9 @@ func (p *pass) adopt(ctx context.Context) error {
 func (p *pass) refuse(ctx context.Context) error {
 	next := p.nextStored()
 	next.Attempted = p.accounts.refusalOf(p.login.account, serverURL(p.session), p.login.credentials)
-	next.Attempt = &session.Attempt{Identity: p.wanted, Account: p.login.account, At: p.login.refusedAt, Refused: true}
+	next.Attempt = &session.Attempt{
+		Identity: p.wanted, Account: p.login.account, At: p.login.refusedAt.UTC(), Refused: true, Bad: 1,
+	}
 	if err := p.write(ctx, next); err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func (a AllowedEndpoints) Allow(endpoint string) bool {
 }
 
 func sameHost(u, prefix url.URL) bool {
-	return u.Scheme == prefix.Scheme && strings.EqualFold(u.Hostname(), prefix.Hostname()) && portOf(u) == portOf(prefix)
+	return u.Scheme == prefix.Scheme && hostOf(u) == hostOf(prefix)
 }
 
 func portOf(u url.URL) string {
@@ -53,20 +53,35 @@ func portOf(u url.URL) string {
 	return "443"
 }
 
-// underPath compares whole segments. A path with dot segments is under nothing: the server may resolve them.
+// underPath compares whole segments. A path with dot segments or backslashes is under nothing: the server may resolve
+// them, and Secret Server's own web server takes a backslash for a slash.
 func underPath(p, prefix string) bool {
 	p, prefix = strings.TrimRight(p, "/"), strings.TrimRight(prefix, "/")
-	if p != "" && path.Clean(p) != p {
+	if strings.Contains(p, `\`) || (p != "" && path.Clean(p) != p) {
 		return false
 	}
 	return p == prefix || strings.HasPrefix(p, prefix+"/")
+}
+
+// canonical is one spelling for all spellings of a base URL, so that sessions of one server know of each other.
+func canonical(serverURL string) string {
+	u, err := url.Parse(serverURL)
+	if err != nil {
+		return serverURL // refused by the CRD's validation; any name will do
+	}
+	return "https://" + hostOf(*u) + strings.TrimRight(u.EscapedPath(), "/")
 }
 
 // origin names the Secret Server of a session for the bound on requests at a time: sessions of one host share it.
 func (p *pass) origin() string {
 	u, err := url.Parse(p.session.Spec.Endpoint.URL)
 	if err != nil {
-		return p.session.Spec.Endpoint.URL // refused by the CRD's validation; any name will do
+		return p.session.Spec.Endpoint.URL // as above
 	}
-	return strings.ToLower(u.Host)
+	return hostOf(*u)
+}
+
+// hostOf is host and port in one spelling.
+func hostOf(u url.URL) string {
+	return strings.TrimSuffix(strings.ToLower(u.Hostname()), ".") + ":" + portOf(u)
 }

@@ -41,14 +41,15 @@ func (p *pass) explain(grant session.GrantType, e *secretserver.Error) string {
 	case secretserver.Throttled:
 		return fmt.Sprintf("%s asks for fewer requests: %s. It is retried when the server allows.", url, what)
 	case secretserver.Protocol:
-		return fmt.Sprintf("%s does not answer like a Secret Server: %s. Check that spec.endpoint.url is the base URL, virtual directory included. It is retried.", url, what)
+		return fmt.Sprintf("%s does not answer like a Secret Server: %s. Check that spec.endpoint.url is the base URL, virtual "+
+			"directory included. It is retried.", url, what)
 	case secretserver.Ambiguous:
 		if grant == session.RefreshToken {
 			return fmt.Sprintf("The refresh at %s got no usable answer: %s. The refresh token may be used up, so a login follows.", url, what)
 		}
 	case secretserver.Unavailable, secretserver.Refused, secretserver.InvalidCA:
 	}
-	return fmt.Sprintf("%s did not answer the request: %s. It is retried.", url, what)
+	return fmt.Sprintf("%s gave no usable answer: %s. It is retried.", url, what)
 }
 
 // connectionAdvice is the next step for what a person can mend.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"hash"
 	"strings"
 
 	api "tokensync.dev/secret-server-operator/api/v1alpha1"
@@ -20,7 +21,7 @@ type fingerprint []byte
 
 // fingerprintOf salts and digests what a login is made with.
 func fingerprintOf(serverURL string, c secretserver.Credentials) fingerprint {
-	salt := make([]byte, saltSize)
+	salt := make([]byte, saltSize, saltSize+sha256.Size)
 	_, _ = rand.Read(salt) // never fails: crypto/rand ends the program instead
 	return append(salt, digestLogin(salt, serverURL, c)...)
 }
@@ -35,13 +36,13 @@ func (f fingerprint) matches(serverURL string, c secretserver.Credentials) bool 
 
 func digestLogin(salt []byte, serverURL string, c secretserver.Credentials) []byte {
 	mac := hmac.New(sha256.New, salt)
-	writeFields(mac.Write, serverURL, c.Domain, c.Username, c.Password)
+	writeFields(mac, canonical(serverURL), c.Domain, c.Username, c.Password)
 	return mac.Sum(nil)
 }
 
 // accountOf names the account that a login is made to, for the sessions that share it: a digest without the password.
 func accountOf(serverURL string, c secretserver.Credentials) string {
-	return shortDigest(serverURL, strings.ToLower(c.Domain), strings.ToLower(c.Username))
+	return shortDigest(canonical(serverURL), strings.ToLower(c.Domain), strings.ToLower(c.Username))
 }
 
 // sourceOf names the part of a session's identity that its spec decides.
@@ -56,14 +57,14 @@ func serverURL(s *api.SecretServerSession) string { return strings.TrimRight(s.S
 // shortDigest is for telling apart, not for security: 64 bits in hexadecimal.
 func shortDigest(fields ...string) string {
 	h := sha256.New()
-	writeFields(h.Write, fields...)
+	writeFields(h, fields...)
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
 // writeFields writes each field with its end marked, so that moving a boundary changes the digest.
-func writeFields(write func([]byte) (int, error), fields ...string) {
+func writeFields(h hash.Hash, fields ...string) {
 	for _, field := range fields {
-		_, _ = write([]byte(field)) // a hash.Hash never returns an error
-		_, _ = write([]byte{0})
+		_, _ = h.Write([]byte(field)) // it never returns an error
+		_, _ = h.Write([]byte{0})
 	}
 }

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -88,7 +89,7 @@ func TestGateNeverHoldsMoreThanItsCapacity(t *testing.T) {
 	visited.Add(visitors)
 	for i := range visitors {
 		wg.Go(func() {
-			if visit(named(string(rune('A' + i)))) {
+			if visit(named(strconv.Itoa(i))) {
 				visited.Done()
 			}
 		})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -29,7 +30,7 @@ func (p *pass) refresh(ctx context.Context) error {
 		return nil
 	}
 	defer leave()
-	server, err := p.connect(ctx)
+	server, err := p.connect(ctx, session.RefreshToken)
 	if err != nil || server == nil {
 		return err
 	}
@@ -40,7 +41,6 @@ func (p *pass) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.handled = p.requested()
 
 	issued := p.now()
 	// From here on the token may be spent: what happens to it must be known, whatever happens to this pass.
@@ -49,21 +49,21 @@ func (p *pass) refresh(ctx context.Context) error {
 	grant, err := server.Refresh(spend, refreshToken)
 	p.metrics.grant(session.RefreshToken, err, p.now().Sub(issued))
 	if err != nil {
-		return p.refreshFailed(ctx, refreshToken, err)
+		return p.refreshFailed(ctx, err)
 	}
 	next := p.state.stored.refreshed(grant, issued)
 	return p.keep(ctx, next)
 }
 
 // refreshFailed tells a token that is back where it was from one that must not be sent again.
-func (p *pass) refreshFailed(ctx context.Context, refreshToken string, err error) error {
-	var failed *secretserver.Error
-	if !errors.As(err, &failed) {
+func (p *pass) refreshFailed(ctx context.Context, err error) error {
+	failed, ok := errors.AsType[*secretserver.Error](err)
+	if !ok {
 		return fmt.Errorf("refresh grant: %w", err)
 	}
 	switch failed.Kind {
 	case secretserver.NotSent:
-		if err := p.putBack(ctx, refreshToken); err != nil {
+		if err := p.putBack(ctx); err != nil {
 			return err
 		}
 	case secretserver.Refused:
@@ -94,18 +94,22 @@ func (p *pass) logIn(ctx context.Context) error {
 		return nil
 	}
 	defer leave()
-	server, err := p.connect(ctx)
+	server, err := p.connect(ctx, session.Password)
 	if err != nil || server == nil {
 		return err
 	}
+	if l.doubtful {
+		if err := server.Verify(ctx, p.state.stored.AccessToken); !answered(err) {
+			return p.loginFailed(ctx, err)
+		}
+	}
 	if err := p.intend(ctx); err != nil {
-		p.accounts.harmless(l.account, l.fingerprint)
+		p.accounts.harmless(l.account, l.fingerprint, p.now())
 		if errors.Is(err, errLost) {
 			return p.reload(ctx)
 		}
 		return err
 	}
-	p.handled = p.requested()
 
 	issued := p.now()
 	spend, cancel := p.detached(ctx)
@@ -116,7 +120,13 @@ func (p *pass) logIn(ctx context.Context) error {
 		return p.loginFailed(ctx, err)
 	}
 	p.accounts.succeeded(l.account)
-	return p.keep(ctx, p.state.stored.loggedIn(grant, issued, p.wanted, serverURL(p.session), l.fingerprint))
+	return p.keep(ctx, p.state.stored.loggedIn(grant, issued, p.wanted, serverURL(p.session), l))
+}
+
+// answered reports whether Secret Server itself was heard: it took the token, or said that it does not.
+func answered(err error) bool {
+	failed, ok := errors.AsType[*secretserver.Error](err)
+	return err == nil || (ok && failed.Kind == secretserver.Refused)
 }
 
 // reconsider asks again about the account, now that no other session can change it: one of them may have been refused
@@ -126,36 +136,53 @@ func (p *pass) reconsider(ctx context.Context) (bool, error) {
 	if err := p.recall(ctx, l.account); err != nil {
 		return false, err
 	}
-	refusedAt, heldUntil := p.accounts.verdict(l.account, serverURL(p.session), l.credentials, p.now())
-	changed := refusedAt.After(l.refusedAt) || heldUntil.After(l.heldUntil)
-	l.refusedAt, l.heldUntil = refusedAt, heldUntil
-	return changed, nil
+	before := l.verdict
+	l.verdict = p.accounts.verdict(l.account, serverURL(p.session), l.credentials, p.now())
+	return l.refusedAt.After(before.refusedAt) || l.heldUntil.After(before.heldUntil), nil
 }
 
-// loginFailed notes a refusal where no restart forgets it.
+// loginFailed notes what the login may have done to the account, where no restart forgets it.
 func (p *pass) loginFailed(ctx context.Context, err error) error {
-	l := p.login
-	var failed *secretserver.Error
-	if !errors.As(err, &failed) {
+	failed, ok := errors.AsType[*secretserver.Error](err)
+	if !ok {
 		return fmt.Errorf("password grant: %w", err)
 	}
-	switch failed.Kind {
-	case secretserver.Refused:
-		now := p.now()
-		p.accounts.refused(l.account, l.fingerprint, now)
-		p.login.refusedAt = now
+	l, now := p.login, p.now()
+	attempt := p.state.record.Attempt
+	switch {
+	case failed.Operation != secretserver.PasswordGrant:
+		// Secret Server was asked something harmless, and no login was made.
+	case failed.Kind == secretserver.Refused:
+		l.refusedAt = now
 		p.rejected(now)
-		return p.noteRefusal(ctx, now)
-	case secretserver.Ambiguous:
-		// It may have counted as a bad login, unless these credentials are known to be good.
-		if l.same {
-			p.accounts.harmless(l.account, l.fingerprint)
+		return p.note(ctx, session.Attempt{
+			Identity: attempt.Identity, Account: l.account, At: now.UTC(), Refused: true,
+			Bad: p.accounts.refused(l.account, p.state.meta.UID, l.fingerprint, now),
+		})
+	case mayHaveCounted(failed):
+		// It stays counted, as intend has stored it.
+	default:
+		settled := *attempt
+		settled.Bad = p.accounts.harmless(l.account, l.fingerprint, now)
+		if err := p.note(ctx, settled); err != nil {
+			return err
 		}
-	case secretserver.NotSent, secretserver.Throttled, secretserver.Unavailable, secretserver.Protocol, secretserver.InvalidCA:
-		p.accounts.harmless(l.account, l.fingerprint)
 	}
 	p.failed(session.Password, failed)
 	return nil
+}
+
+// mayHaveCounted reports whether a login that failed so may have counted as a bad one: its answer was lost on the way,
+// perhaps by a gateway. Secret Server itself answers a bad login with a refusal.
+func mayHaveCounted(e *secretserver.Error) bool {
+	switch e.Kind {
+	case secretserver.Ambiguous:
+		return true
+	case secretserver.Unavailable:
+		return e.Status == http.StatusRequestTimeout || e.Status == http.StatusBadGateway || e.Status == http.StatusGatewayTimeout
+	case secretserver.NotSent, secretserver.Throttled, secretserver.Refused, secretserver.Protocol, secretserver.InvalidCA:
+	}
+	return false
 }
 
 // keep holds a new grant and stores it.
@@ -212,7 +239,7 @@ func (s stored) refreshed(g secretserver.Grant, issued time.Time) stored {
 }
 
 // loggedIn is the session after a password grant.
-func (s stored) loggedIn(g secretserver.Grant, issued time.Time, id session.Identity, url string, f fingerprint) stored {
+func (s stored) loggedIn(g secretserver.Grant, issued time.Time, id session.Identity, url string, l *login) stored {
 	s.accept(g, issued)
 	s.Grant = session.Password
 	s.RefreshesSinceLogin = 0
@@ -223,7 +250,8 @@ func (s stored) loggedIn(g secretserver.Grant, issued time.Time, id session.Iden
 	}
 	s.Identity = id
 	s.ServerURL = url
-	s.Fingerprint = f
+	s.Account = l.account
+	s.Fingerprint = l.fingerprint
 	s.Attempt, s.Attempted = nil, nil
 	return s
 }
@@ -235,7 +263,7 @@ func (s *stored) accept(g secretserver.Grant, issued time.Time) {
 	if lifetime <= 0 {
 		lifetime = session.AssumedLifetime
 	}
-	s.AccessToken = g.AccessToken
+	s.AccessToken, s.Token = g.AccessToken, shortDigest(g.AccessToken)
 	s.RefreshToken = g.RefreshToken
 	s.IssuedAt = issued.UTC()
 	s.ExpiresAt = s.IssuedAt.Add(lifetime)

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -14,12 +15,17 @@ type memory struct {
 
 func newMemory() *memory { return &memory{grants: map[types.NamespacedName]*newGrant{}} }
 
-// grant returns what is held for a session. A grant of an earlier object of the same name is of no use.
-func (m *memory) grant(name types.NamespacedName, uid types.UID) *newGrant {
+// grant returns what is held for a session. A grant of an earlier object of the same name, or one that has expired, is
+// of no use.
+func (m *memory) grant(name types.NamespacedName, uid types.UID, now time.Time) *newGrant {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	g := m.grants[name]
-	if g == nil || g.session != uid {
+	if g == nil {
+		return nil
+	}
+	if g.session != uid || !now.Before(g.stored.ExpiresAt) {
+		delete(m.grants, name)
 		return nil
 	}
 	return g

@@ -44,8 +44,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 // grant counts one request for a grant.
 func (m *metrics) grant(grant session.GrantType, err error, took time.Duration) {
 	result := resultSucceeded
-	var failed *secretserver.Error
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*secretserver.Error](err); ok {
 		result = failed.Kind.String()
 	} else if err != nil {
 		result = "Unknown"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -33,9 +34,9 @@ func (r *Reconciler) observe(ctx context.Context, name types.NamespacedName) (*p
 	) {
 		return nil, errBehind
 	}
-	p := &pass{Reconciler: r, session: s, handled: s.Status.LastHandledRefreshRequest, grant: r.memory.grant(name, s.UID)}
+	p := &pass{Reconciler: r, session: s, handled: s.Status.LastHandledRefreshRequest, grant: r.memory.grant(name, s.UID, r.clock.Now())}
 	for _, observe := range []func(context.Context) error{
-		p.observeState, p.observeTarget, p.observeOldTarget, p.observeCredentials, p.observeEndpoint,
+		p.observeState, p.observeTarget, p.observeOldTargets, p.observeCredentials, p.observeEndpoint,
 	} {
 		if err := observe(ctx); err != nil {
 			return nil, err
@@ -75,16 +76,18 @@ func (p *pass) observeState(ctx context.Context) error {
 	}
 	if !metav1.IsControlledBy(meta, p.session) {
 		p.conflict = &fault{api.ReasonTargetConflict, fmt.Sprintf(
-			"Secret %q exists and does not belong to this session, which keeps its state under that name; it was not touched. Delete it, or rename the session.",
+			"Secret %q exists and does not belong to this session, which keeps its state under that name; it was "+
+				"not touched. Delete it, or rename the session.",
 			meta.Name)}
 		return nil
 	}
 	p.state.exists = true
 	p.state.meta = meta.ObjectMeta
 	// A record that cannot be read is no session; the zero Record leads to a login.
-	if record, err := session.Decode(meta.Annotations[annotationRecord]); err == nil {
-		p.state.record = record
+	if record := recordOf(meta); record != nil {
+		p.state.record = *record
 	}
+	p.takeHandled()
 	return nil
 }
 
@@ -95,30 +98,39 @@ func (p *pass) observeTarget(ctx context.Context) error {
 		return err
 	case !metav1.IsControlledBy(meta, p.session):
 		p.conflict = &fault{api.ReasonTargetConflict, fmt.Sprintf(
-			"Secret %q exists and does not belong to this session; it was not touched. Delete it, or choose another spec.target.name.",
+			"Secret %q exists and does not belong to this session; it was not touched. Delete it, or choose "+
+				"another spec.target.name.",
 			meta.Name)}
 		return nil
 	}
 	status := p.session.Status
 	p.target.uid = meta.UID
 	p.target.intact = meta.Annotations[annotationOwnership] == appliedOwnership(targetSecret(p.session, stored{}))
+	// Ownership tells of keys, not of values: those are as applied if the last status speaks of this token, this spec
+	// and no conflict.
 	p.published = p.target.intact &&
 		status.TargetName == meta.Name &&
 		status.LoginCount+status.RefreshCount == p.state.record.Sequence() &&
-		status.ObservedGeneration == p.session.Generation
+		status.ObservedGeneration == p.session.Generation &&
+		!hasReason(status, api.ConditionStalled, api.ReasonTargetConflict)
 	return nil
 }
 
-func (p *pass) observeOldTarget(ctx context.Context) error {
-	old := p.session.Status.TargetName
-	if old == "" || old == p.session.TargetName() {
-		return nil
+// observeOldTargets finds what held the token under earlier names: every Secret that the operator made for the session
+// and that is neither its state nor its target. The status alone does not know, if it could not be written between two
+// renames.
+func (p *pass) observeOldTargets(ctx context.Context) error {
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(secretKind + "List"))
+	err := p.cache.List(ctx, list, client.InNamespace(p.session.Namespace),
+		client.MatchingFields{indexOwner: string(p.session.UID)}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return fmt.Errorf("list the session's Secrets in the cache: %w", err)
 	}
-	meta, err := p.secret(ctx, old)
-	if err != nil || meta == nil || !metav1.IsControlledBy(meta, p.session) {
-		return err
-	}
-	p.oldTarget = meta
+	p.oldTargets = slices.DeleteFunc(list.Items, func(meta metav1.PartialObjectMetadata) bool {
+		return meta.Name == p.session.TargetName() || meta.Name == api.StateSecretName(p.session.Name) ||
+			meta.Labels[api.LabelManagedBy] != api.ManagedBy
+	})
 	return nil
 }
 
@@ -156,24 +168,32 @@ func (p *pass) observeEndpoint(ctx context.Context) error {
 // now.
 func (p *pass) observeFailure() {
 	status := p.session.Status
-	if status.ConsecutiveFailures == 0 {
-		return
+	failedAt := timeOf(status.LastFailureAt)
+	if status.ConsecutiveFailures == 0 || p.state.record.IssuedAt.After(failedAt) {
+		return // there was none, or a grant succeeded since and the status was not written
 	}
-	p.failure = failure{count: status.ConsecutiveFailures, reason: status.LastFailureReason}
-	if status.LastFailureAt != nil {
-		p.failure.at = status.LastFailureAt.Time
-	}
+	p.failure = failure{count: status.ConsecutiveFailures, reason: status.LastFailureReason, at: failedAt}
 	if status.LastFailureReason == api.ReasonCredentialsRejected {
 		return // the record of the attempt says when to try again
 	}
-	p.failure.retryAt = p.now()
+	now := p.now()
+	p.failure.retryAt = timeOf(status.NextRefreshAt)
 	attempt := p.state.record.Attempt
-	changed := status.ObservedGeneration != p.session.Generation || (attempt != nil && attempt.Identity != p.wanted)
-	if status.NextRefreshAt != nil && !changed {
-		p.failure.retryAt = status.NextRefreshAt.Time
+	switch {
+	case status.ObservedGeneration != p.session.Generation,
+		attempt != nil && attempt.Identity != p.wanted,
+		p.bundleChanged,
 		// No wait is longer than this: the clock was set back.
-		if latest := p.now().Add(session.LongestBackoff + time.Minute); p.failure.retryAt.After(latest) {
-			p.failure.retryAt = p.now()
-		}
+		p.failure.retryAt.After(now.Add(session.LongestBackoff + time.Minute)),
+		p.failure.retryAt.IsZero():
+		p.failure.retryAt = now
 	}
+}
+
+// timeOf is a time of the status; zero for none.
+func timeOf(t *metav1.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.Time
 }

@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -61,8 +60,8 @@ func startOperator(change ...func(*operatorOptions)) *operator {
 		Scheme:                  scheme,
 		Cache:                   controllers.CacheOptions(o.namespaces, o.selector),
 		Metrics:                 metricsserver.Options{BindAddress: "0"},
-		Controller:              config.Controller{SkipNameValidation: ptr.To(true)},
-		GracefulShutdownTimeout: ptr.To(30 * time.Second),
+		Controller:              config.Controller{SkipNameValidation: new(true)},
+		GracefulShutdownTimeout: new(30 * time.Second),
 	})
 	Expect(err).NotTo(HaveOccurred())
 	pool := secretserver.NewPool(time.Now)

@@ -31,7 +31,7 @@ func managedOwnership(entries []metav1.ManagedFieldsEntry) string {
 			continue
 		}
 		var fields map[string]any
-		if err := json.Unmarshal(entry.FieldsV1.Raw, &fields); err != nil {
+		if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields); err != nil {
 			return "" // no digest of ours is empty: the target will be applied again
 		}
 		if entry.Manager == api.ManagedBy && entry.Operation == metav1.ManagedFieldsOperationApply {

@@ -10,7 +10,7 @@ import (
 
 // entry is one manager's account of what it owns, as the API server writes it.
 func entry(manager string, operation metav1.ManagedFieldsOperationType, fields string) metav1.ManagedFieldsEntry {
-	return metav1.ManagedFieldsEntry{Manager: manager, Operation: operation, FieldsV1: &metav1.FieldsV1{Raw: []byte(fields)}}
+	return metav1.ManagedFieldsEntry{Manager: manager, Operation: operation, FieldsV1: metav1.NewFieldsV1(fields)}
 }
 
 const applied = `{"f:data":{"f:expiresAt":{},"f:serverURL":{},"f:token":{}},` +

@@ -20,12 +20,15 @@ type pass struct {
 	session *api.SecretServerSession // as cached; never changed
 	wanted  session.Identity
 
-	state     state
-	target    target
-	oldTarget *metav1.PartialObjectMetadata // under an earlier name, and ours; nil: none
-	published bool                          // the target holds the token of the state
+	state      state
+	target     target
+	oldTargets []metav1.PartialObjectMetadata // under earlier names, and ours
+	published  bool                           // the target holds the token of the state
 
 	conflict, endpointFault, credentialsFault *fault
+	hindrance                                 *fault // of the pass itself
+	unwritable                                bool   // conflict is the API server's refusal of the target
+	bundleChanged                             bool   // the CA bundle was read anew in this pass
 
 	login   *login    // what a login would be made with, once read
 	grant   *newGrant // held in memory alone until it is stored
@@ -61,8 +64,7 @@ type login struct {
 	account     string
 	fingerprint fingerprint
 	same        bool // as the login that began the present chain
-	refusedAt   time.Time
-	heldUntil   time.Time
+	verdict
 }
 
 // failure is the outcome of the last attempts at a grant.
@@ -101,7 +103,8 @@ func (p *pass) observation() session.Observation {
 		Unstored:         p.grant != nil,
 		Record:           p.state.record,
 		Published:        p.published,
-		OldTarget:        p.oldTarget != nil,
+		TargetExpiresAt:  p.targetExpiresAt(),
+		OldTarget:        len(p.oldTargets) > 0,
 		RetryAt:          p.failure.retryAt,
 		RefusedRetry:     p.options.RejectedCredentialsRetry,
 		Busy:             p.busy,
@@ -113,6 +116,22 @@ func (p *pass) observation() session.Observation {
 		o.LoginHeldUntil = p.login.heldUntil
 	}
 	return o
+}
+
+// targetExpiresAt is when the token that the target holds by the last status expires; zero: there is none.
+func (p *pass) targetExpiresAt() time.Time {
+	if expires := p.session.Status.TokenExpiresAt; p.target.intact && !p.published && expires != nil {
+		return expires.Time
+	}
+	return time.Time{}
+}
+
+// takeHandled takes over from the record which refresh request was acted on last: the record is written before the
+// grant, the status after it.
+func (p *pass) takeHandled() {
+	if handled := p.state.record.Handled; handled != "" {
+		p.handled = handled
+	}
 }
 
 // longestRequest bounds the refresh annotation's value, which the status repeats.
@@ -138,7 +157,7 @@ func (p *pass) act(ctx context.Context, action session.Action) error {
 	case session.Publish:
 		return p.publish(ctx)
 	case session.RemoveOldTarget:
-		return p.removeOldTarget(ctx)
+		return p.removeOldTargets(ctx)
 	case session.ReadCredentials:
 		return p.readCredentials(ctx)
 	case session.Adopt:

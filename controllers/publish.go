@@ -43,7 +43,7 @@ func (p *pass) publish(ctx context.Context) error {
 	case apierrors.IsConflict(err), namesField(err, "metadata.uid"):
 		return fmt.Errorf("the target is another one by now: %w", err)
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
-		p.conflict = p.unwritable(err)
+		p.conflict, p.unwritable = p.rejectedTarget(err), true
 		return nil
 	case err != nil:
 		return fmt.Errorf("write the target: %w", err)
@@ -80,21 +80,31 @@ func (p *pass) removeForeignKeys(ctx context.Context, target *corev1apply.Secret
 		return fmt.Errorf("remove foreign keys from the target: %w", err)
 	}
 	p.expect(ctx, secretNamed(p.session, secret.Name), secret.ResourceVersion)
+	if len(secret.Data) > len(ours) {
+		return errReadded
+	}
 	return nil
 }
 
-// unwritable tells why the API server does not take the target, by the fields it names and never by its values.
-func (p *pass) unwritable(err error) *fault {
+// errReadded slows down a quarrel with a webhook or another controller that adds keys to the target at each write.
+var errReadded = errors.New("something adds keys to the target's data as soon as they are removed")
+
+// rejectedTarget tells why the API server does not take the target, by the fields it names and never by its values.
+func (p *pass) rejectedTarget(err error) *fault {
 	var fields []string
 	for _, cause := range causesOf(err) {
-		fields = append(fields, fmt.Sprintf("%s (%s)", cause.Field, cause.Type))
+		if cause.Field != "" {
+			fields = append(fields, fmt.Sprintf("%s (%s)", cause.Field, cause.Type))
+		}
 	}
 	what := "the API server does not accept it"
 	if len(fields) > 0 {
 		what += ": " + strings.Join(fields, ", ")
 	}
 	return &fault{api.ReasonTargetConflict, fmt.Sprintf(
-		"Secret %q cannot be written; %s. Check spec.target, and whether the Secret is immutable.", p.session.TargetName(), what)}
+		"Secret %q cannot be written; %s. Check spec.target, the cluster's admission policies, and whether "+
+			"the Secret is immutable. It is tried again within five minutes.",
+		p.session.TargetName(), what)}
 }
 
 // causesOf are the fields that the API server found fault with.
@@ -110,14 +120,15 @@ func namesField(err error, field string) bool {
 	return slices.ContainsFunc(causesOf(err), func(c metav1.StatusCause) bool { return c.Field == field })
 }
 
-// removeOldTarget deletes the Secret that held the token under an earlier name, if it is still the one that was seen.
-func (p *pass) removeOldTarget(ctx context.Context) error {
-	old := p.oldTarget
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: old.Namespace, Name: old.Name}}
-	err := p.live.Delete(ctx, secret, client.Preconditions{UID: &old.UID, ResourceVersion: &old.ResourceVersion})
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("delete the old target: %w", err)
+// removeOldTargets deletes the Secrets that held the token under earlier names, if they are still what was seen.
+func (p *pass) removeOldTargets(ctx context.Context) error {
+	for _, old := range p.oldTargets {
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: old.Namespace, Name: old.Name}}
+		err := p.live.Delete(ctx, secret, client.Preconditions{UID: &old.UID, ResourceVersion: &old.ResourceVersion})
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("delete the old target: %w", err)
+		}
 	}
-	p.oldTarget = nil
+	p.oldTargets = nil
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -28,14 +29,15 @@ func statusOf(p *pass, plan session.Plan, now time.Time) api.SecretServerSession
 		NextRefreshAt:             second(plan.NextGrantAt),
 		LastHandledRefreshRequest: p.handled,
 	}
-	if plan.Obstacle == session.Busy {
-		// Waiting for one's turn is no news: a write per wait would only make the queue longer.
-		s.NextRefreshAt = before.NextRefreshAt
+	if plan.Obstacle == session.Busy || plan.Action != session.Wait {
+		// Waiting for one's turn is no news: a write per wait would only make the queue longer. And a pass that was cut
+		// short has not done what the spec says.
+		s.NextRefreshAt, s.ObservedGeneration = before.NextRefreshAt, before.ObservedGeneration
 	}
 	switch {
 	case p.published:
 		describeToken(&s, p)
-	case p.target.uid == "" && p.conflict == nil && p.oldTarget == nil:
+	case p.target.uid == "" && p.conflict == nil && len(p.oldTargets) == 0:
 		// The target is not there, so there is no token to describe.
 		s.TokenIssuedAt, s.TokenExpiresAt, s.TargetName = nil, nil, ""
 	}
@@ -48,16 +50,14 @@ func statusOf(p *pass, plan session.Plan, now time.Time) api.SecretServerSession
 	return s
 }
 
-// describeToken tells of the token in the target. The old target's name stays until that Secret is gone.
+// describeToken tells of the token in the target.
 func describeToken(s *api.SecretServerSessionStatus, p *pass) {
 	r := p.state.record
 	s.TokenIssuedAt, s.TokenExpiresAt = second(r.IssuedAt), second(r.ExpiresAt)
 	s.LastGrant = api.GrantType(r.Grant)
 	s.LastLoginAt, s.LastRefreshAt = second(r.LastLoginAt), second(r.LastRefreshAt)
 	s.RefreshCount, s.LoginCount, s.RefreshesSinceLogin = r.Refreshes, r.Logins, r.RefreshesSinceLogin
-	if p.oldTarget == nil {
-		s.TargetName = p.session.TargetName()
-	}
+	s.TargetName = p.session.TargetName()
 }
 
 // second is a time as the status keeps it, in whole seconds; nil for none.
@@ -146,7 +146,8 @@ func (p *pass) rejection() *fault {
 	ref := p.session.Spec.Credentials.SecretRef.Name
 	if p.login != nil && p.login.refusedAt.IsZero() {
 		return &fault{api.ReasonCredentialsRejected, fmt.Sprintf(
-			"Several logins of this account failed or were not answered within the hour; the operator waits, so that Secret Server does not lock the account. Check Secret %q and the account.",
+			"Several logins of this account failed or were not answered within the hour; the operator waits, so "+
+				"that Secret Server does not lock the account. Check Secret %q and the account.",
 			ref)}
 	}
 	still := ""
@@ -154,7 +155,9 @@ func (p *pass) rejection() *fault {
 		still = " The token that was had before stays in the target until it expires."
 	}
 	return &fault{api.ReasonCredentialsRejected, fmt.Sprintf(
-		"Secret Server refused the user name or password in Secret %q, or the account may not log in by API (locked, disabled, two-factor, or reserved for application accounts). Correct the Secret; if the account itself was mended, set the annotation %s to a new value.%s",
+		"Secret Server refused the user name or password in Secret %q, or the account may not log in by API "+
+			"(locked, disabled, two-factor, or reserved for application accounts). Correct the Secret; if the "+
+			"account itself was mended, set the annotation %s to a new value.%s",
 		ref, api.AnnotationRefreshRequested, still)}
 }
 
@@ -167,15 +170,23 @@ func reconcilingBy(p *pass, plan session.Plan) *fault {
 			message = p.earlierMessage(p.failure.reason)
 		}
 		return &fault{p.failure.reason, message}
-	case plan.Action != session.Wait:
-		return &fault{api.ReasonPending, "Work is in progress; the Kubernetes API did not let it finish. It is retried."}
-	case plan.Obstacle == session.Busy:
+	case p.hindrance != nil:
+		return p.hindrance
+	case plan.Action != session.Wait || plan.Obstacle == session.Busy:
 		if len(p.session.Status.Conditions) == 0 {
-			return &fault{api.ReasonPending, "Waiting for other sessions of the same account or Secret Server."}
+			return &fault{api.ReasonPending, "Work is in progress, or waits for other sessions of the same account or Secret Server."}
 		}
 		return p.earlier()
 	}
 	return nil
+}
+
+// forbidden notes that the API server does not let the operator do its work. Passing trouble is retried without a word.
+func (p *pass) forbidden(err error) {
+	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
+		p.hindrance = &fault{api.ReasonPending, "The Kubernetes API does not let the operator read or write what it needs (permissions, quota, or a " +
+			"namespace that is going away); the operator's log has the request. It is retried."}
+	}
 }
 
 // earlier is what the last status said was going on.
@@ -206,10 +217,13 @@ func refreshability(r session.Record, now time.Time) fault {
 		}
 		return fault{api.ReasonRefreshTokenExpired, "The refresh token has expired; the next renewal is a login."}
 	case session.NotIssued:
-		return fault{api.ReasonRefreshTokenNotIssued, "Secret Server issued no refresh token, so each renewal is a login. Either refresh tokens for web services are disabled, or the API session timeout is unlimited (Admin > Configuration > General)."}
+		return fault{api.ReasonRefreshTokenNotIssued, "Secret Server issued no refresh token, so each renewal is a login. Either refresh tokens for web " +
+			"services are disabled, or the API session timeout is unlimited (Admin > Configuration > General)."}
 	case session.LimitReached:
-		return fault{api.ReasonRefreshLimitReached, "The refresh limit of this login is reached (Maximum Token Refreshes Allowed); the next renewal is a login."}
+		return fault{api.ReasonRefreshLimitReached, "The refresh limit of this login is reached (Maximum Token Refreshes Allowed); the next renewal is a " +
+			"login."}
 	case session.Claimed:
 	}
-	return fault{api.ReasonRefreshTokenSpent, "The refresh token may have been used without an answer, so it is not used again; the next renewal is a login."}
+	return fault{api.ReasonRefreshTokenSpent, "The refresh token may have been used without an answer, so it is not used again; the next renewal " +
+		"is a login."}
 }

@@ -52,8 +52,8 @@ func readState(secret *corev1.Secret) (stored, error) {
 		Attempted:    secret.Data[keyAttempted],
 	}
 	switch {
-	case record.HasToken() && s.AccessToken == "":
-		return stored{}, fmt.Errorf("%w: no access token", errState)
+	case record.HasToken() && shortDigest(s.AccessToken) != record.Token:
+		return stored{}, fmt.Errorf("%w: another access token than the record's", errState)
 	case record.Refresh == session.Held && s.RefreshToken == "":
 		return stored{}, fmt.Errorf("%w: no refresh token", errState)
 	}

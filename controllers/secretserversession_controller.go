@@ -23,6 +23,8 @@ import (
 type SecretServer interface {
 	Authenticate(ctx context.Context, c secretserver.Credentials) (secretserver.Grant, error)
 	Refresh(ctx context.Context, refreshToken string) (secretserver.Grant, error)
+	// Verify returns nil if the server takes the token, and Kind Refused if it does not.
+	Verify(ctx context.Context, accessToken string) error
 }
 
 // Dialer makes the client of an endpoint; it connects to nothing yet.
@@ -46,7 +48,6 @@ type Reconciler struct {
 	expectations *expectations
 	memory       *memory
 	metrics      *metrics
-	recollection recollection
 }
 
 // maxSteps bounds a pass. The longest healthy one takes five: read the credentials, log in, publish, remove the old
@@ -58,9 +59,8 @@ var errUnsettled = errors.New("the session did not settle within one pass")
 
 // Reconcile takes a session as far as it can be taken now, and writes its status in one place.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	if err := r.recollect(ctx); err != nil {
-		return ctrl.Result{}, err
-	}
+	defer r.logins.settle(request.NamespacedName)
+	defer r.requests.settle(request.NamespacedName)
 	p, err := r.observe(ctx, request.NamespacedName)
 	switch {
 	case errors.Is(err, errBehind):
@@ -72,6 +72,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, nil
 	}
 	plan, err := p.run(ctx)
+	p.forbidden(err)
 	if p.session.DeletionTimestamp.IsZero() {
 		err = errors.Join(err, r.report(ctx, p, plan))
 	}
@@ -101,8 +102,10 @@ const (
 	catchUp = 20 * time.Millisecond
 	// soonest bounds how often time alone brings a session back.
 	soonest = 50 * time.Millisecond
+	// unwritableRetry is how often a target that the API server does not accept is tried again.
+	unwritableRetry = 5 * time.Minute
 	// queueTimeout brings back a session that waits for its turn, should nobody wake it.
-	queueTimeout = 5 * time.Second
+	queueTimeout = 30 * time.Second
 )
 
 // requeue turns a plan to wait into the queue's words.
@@ -110,6 +113,9 @@ func (p *pass) requeue(plan session.Plan) ctrl.Result {
 	switch {
 	case plan.Obstacle == session.Busy:
 		return ctrl.Result{RequeueAfter: queueTimeout}
+	case p.unwritable:
+		// Nothing tells when a policy changes.
+		return ctrl.Result{RequeueAfter: unwritableRetry}
 	case plan.At.IsZero():
 		return ctrl.Result{}
 	}

@@ -7,13 +7,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -54,7 +54,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options, dial Dialer, 
 		events:       mgr.GetEventRecorder(api.ManagedBy),
 		live:         live,
 		cache:        mgr.GetCache(),
-		accounts:     newAccounts(),
+		accounts:     newAccounts(options.RejectedCredentialsRetry),
 		logins:       newGate(1, queue.wake),
 		requests:     newGate(options.EndpointConcurrency, queue.wake),
 		bundles:      newBundles(),
@@ -80,7 +80,14 @@ func (r *Reconciler) watch(ctx context.Context, mgr ctrl.Manager, queue *wakeabl
 			MaxConcurrentReconciles: r.options.MaxConcurrentReconciles,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, longestRetry),
 			// A standby keeps its caches warm, so that it can take over at once.
-			EnableWarmup: ptr.To(true),
+			EnableWarmup: new(true),
+			LogConstructor: func(request *reconcile.Request) logr.Logger {
+				logger := quiet(mgr.GetLogger())
+				if request == nil {
+					return logger
+				}
+				return logger.WithValues("namespace", request.Namespace, "name", request.Name)
+			},
 		}).
 		Complete(r)
 	if err != nil {
@@ -99,6 +106,10 @@ const (
 const (
 	indexSecret    = "secret"
 	indexConfigMap = "configMap"
+	// indexAccount finds state Secrets by the accounts that their records speak of, indexOwner the Secrets of a session
+	// by its UID.
+	indexAccount = "account"
+	indexOwner   = "owner"
 )
 
 func indexReferences(ctx context.Context, indexer client.FieldIndexer) error {
@@ -113,6 +124,21 @@ func indexReferences(ctx context.Context, indexer client.FieldIndexer) error {
 		if err != nil {
 			return fmt.Errorf("index sessions by %s: %w", name, err)
 		}
+	}
+	metadata := &metav1.PartialObjectMetadata{}
+	metadata.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(secretKind))
+	for name, values := range map[string]func(metav1.Object) []string{indexAccount: accountsOf, indexOwner: ownerOf} {
+		if err := indexer.IndexField(ctx, metadata, name, func(o client.Object) []string { return values(o) }); err != nil {
+			return fmt.Errorf("index Secrets by %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// ownerOf is the UID of the session that controls a Secret, for the index.
+func ownerOf(meta metav1.Object) []string {
+	if owner := metav1.GetControllerOf(meta); owner != nil && isSession(*owner) {
+		return []string{string(owner.UID)}
 	}
 	return nil
 }
@@ -136,7 +162,7 @@ func configMapsOf(s *api.SecretServerSession) []string {
 func (r *Reconciler) sessionsOfSecret(ctx context.Context, secret client.Object) []reconcile.Request {
 	requests := r.sessionsNaming(ctx, indexSecret, secret)
 	// An old target is named by no spec any more.
-	if owner := metav1.GetControllerOf(secret); owner != nil && owner.Kind == api.Kind {
+	if owner := metav1.GetControllerOf(secret); owner != nil && isSession(*owner) {
 		request := reconcile.Request{NamespacedName: types.NamespacedName{Namespace: secret.GetNamespace(), Name: owner.Name}}
 		if !slices.Contains(requests, request) {
 			requests = append(requests, request)

@@ -6,10 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1apply "k8s.io/client-go/applyconfigurations/meta/v1"
 	"k8s.io/utils/ptr"
@@ -36,25 +34,45 @@ func (r *Reconciler) report(ctx context.Context, p *pass, plan session.Plan) err
 	return nil
 }
 
+// writeStatus applies the status to the object that was observed, and never to a later one of the same name: the API
+// server compares no UID here, so the resource version has to tell them apart.
 func (r *Reconciler) writeStatus(ctx context.Context, p *pass, status api.SecretServerSessionStatus) error {
-	applied := apiapply.SecretServerSession(p.session.Name, p.session.Namespace).
-		WithUID(p.session.UID). // never the status of a later object of the same name
-		WithStatus(statusApply(&status))
-	err := r.live.Status().Apply(ctx, applied, client.FieldOwner(api.ManagedBy), client.ForceOwnership)
-	switch {
-	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
-		return nil // deleted meanwhile, and nobody reads it
-	case err != nil:
-		return fmt.Errorf("write the status: %w", err)
+	version := p.session.ResourceVersion
+	for {
+		applied := apiapply.SecretServerSession(p.session.Name, p.session.Namespace).
+			WithResourceVersion(version).
+			WithStatus(statusApply(&status))
+		err := r.live.Status().Apply(ctx, applied, client.FieldOwner(api.ManagedBy), client.ForceOwnership)
+		switch {
+		case err == nil:
+			r.wroteSession(ctx, p, ptr.Deref(applied.ResourceVersion, ""))
+			return nil
+		case apierrors.IsNotFound(err):
+			return nil // deleted meanwhile, and nobody reads it
+		case !apierrors.IsConflict(err):
+			return fmt.Errorf("write the status: %w", err)
+		}
+		// Somebody edited the object meanwhile, or it is another one.
+		current := &api.SecretServerSession{}
+		if err := r.live.Get(ctx, p.name(), current); err != nil {
+			return client.IgnoreNotFound(err)
+		}
+		if current.UID != p.session.UID || current.ResourceVersion == version {
+			return nil // its creation, or its next change, brings it to the queue
+		}
+		version = current.ResourceVersion
 	}
-	r.expectations.wrote(object{sessionObject, p.name()}, ptr.Deref(applied.ResourceVersion, ""), func() string {
+}
+
+// wroteSession notes a status write, so that no pass starts from a cache that lacks it.
+func (r *Reconciler) wroteSession(ctx context.Context, p *pass, version string) {
+	r.expectations.wrote(object{sessionObject, p.name()}, version, func() string {
 		cached := &api.SecretServerSession{}
 		if err := r.cache.Get(ctx, p.name(), cached); err != nil {
 			return ""
 		}
 		return cached.ResourceVersion
 	})
-	return nil
 }
 
 // sameStatus compares two statuses, whatever order the API server gave the conditions.
@@ -82,14 +100,14 @@ func statusApply(s *api.SecretServerSessionStatus) *apiapply.SecretServerSession
 	if s.LastGrant != "" {
 		applied.LastGrant = &s.LastGrant
 	}
-	for field, value := range map[**string]*string{
-		&applied.LastFailureReason:         &s.LastFailureReason,
-		&applied.LastHandledRefreshRequest: &s.LastHandledRefreshRequest,
-		&applied.TargetName:                &s.TargetName,
-	} {
-		if *value != "" {
-			*field = value
-		}
+	if s.LastFailureReason != "" {
+		applied.LastFailureReason = &s.LastFailureReason
+	}
+	if s.LastHandledRefreshRequest != "" {
+		applied.LastHandledRefreshRequest = &s.LastHandledRefreshRequest
+	}
+	if s.TargetName != "" {
+		applied.TargetName = &s.TargetName
 	}
 	for _, c := range s.Conditions {
 		applied.Conditions = append(applied.Conditions, *metav1apply.Condition().
@@ -97,70 +115,4 @@ func statusApply(s *api.SecretServerSessionStatus) *apiapply.SecretServerSession
 			WithObservedGeneration(c.ObservedGeneration).WithLastTransitionTime(c.LastTransitionTime))
 	}
 	return applied
-}
-
-// transition is an event: something that a person may want to know, told once.
-type transition struct {
-	kind, reason, action, note string
-}
-
-// transitions compares the status before and after a pass. It is pure.
-func transitions(p *pass, after api.SecretServerSessionStatus) []transition {
-	before := p.session.Status
-	var told []transition
-	tell := func(kind, reason, action, note string) { told = append(told, transition{kind, reason, action, note}) }
-	if after.LoginCount > before.LoginCount {
-		note := "Logged in with the password."
-		if p.notes.loginReason != "" {
-			note = fmt.Sprintf("Logged in with the password: %s.", p.notes.loginReason)
-		}
-		tell(corev1.EventTypeNormal, api.EventLoggedIn, "Login", note)
-	}
-	if p.notes.repaired {
-		tell(corev1.EventTypeNormal, api.EventTargetRepaired, "Publish",
-			fmt.Sprintf("Secret %q had been changed or deleted; it was restored from stored state.", p.session.TargetName()))
-	}
-	if newReason(before, after, api.ConditionStalled, api.ReasonTargetConflict) {
-		tell(corev1.EventTypeWarning, api.EventTargetConflict, "Publish", p.conflict.message)
-	}
-	if newReason(before, after, api.ConditionStalled, api.ReasonCredentialsRejected) {
-		tell(corev1.EventTypeWarning, api.EventCredentialsRejected, "Login",
-			meta.FindStatusCondition(after.Conditions, api.ConditionStalled).Message)
-	}
-	if p.state.record.HasToken() && before.ConsecutiveFailures == 0 && after.ConsecutiveFailures > 0 &&
-		after.LastFailureReason != api.ReasonCredentialsRejected {
-		tell(corev1.EventTypeWarning, api.EventRefreshFailed, "Renew", p.failure.message)
-	}
-	if meta.IsStatusConditionTrue(before.Conditions, api.ConditionReady) && expired(after) {
-		tell(corev1.EventTypeWarning, api.EventTokenExpired, "Renew", "The token in the target expired before another could be had.")
-	}
-	return told
-}
-
-// longestNote bounds an event's note, as the API server does.
-const longestNote = 1024
-
-// clip shortens a note that the API server would refuse; names and URLs of maximal length make one.
-func clip(note string) string {
-	if len(note) <= longestNote {
-		return note
-	}
-	const ellipsis = "..."
-	return strings.ToValidUTF8(note[:longestNote-len(ellipsis)], "") + ellipsis
-}
-
-// newReason reports whether a condition has come to stand for a reason.
-func newReason(before, after api.SecretServerSessionStatus, condition, reason string) bool {
-	is := func(s api.SecretServerSessionStatus) bool {
-		c := meta.FindStatusCondition(s.Conditions, condition)
-		return c != nil && c.Reason == reason
-	}
-	return is(after) && !is(before)
-}
-
-// expired reports whether the status tells of a token whose time is over.
-func expired(s api.SecretServerSessionStatus) bool {
-	ready := meta.FindStatusCondition(s.Conditions, api.ConditionReady)
-	return ready != nil && ready.Status == metav1.ConditionFalse && s.TokenExpiresAt != nil &&
-		!ready.LastTransitionTime.Time.Before(s.TokenExpiresAt.Time)
 }

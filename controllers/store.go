@@ -26,10 +26,11 @@ var errLost = errors.New("the state Secret has changed")
 // claim takes the refresh token for this pass alone. One JSON patch tests that the record still stands and moves the
 // token to another key; the API server lets one caller do that, and the answer brings the token. It is read, fence and
 // proof that the operator may write, all before anything is sent to Secret Server.
-func (p *pass) claim(ctx context.Context) (refreshToken string, err error) {
+func (p *pass) claim(ctx context.Context) (string, error) {
 	before := p.state.meta.Annotations[annotationRecord]
 	claimed := p.state.record
 	claimed.Refresh = session.Claimed
+	claimed.Handled = p.requested()
 	after, err := claimed.Encode()
 	if err != nil {
 		return "", err
@@ -38,13 +39,18 @@ func (p *pass) claim(ctx context.Context) (refreshToken string, err error) {
 	if err != nil {
 		return "", err
 	}
-	token := string(secret.Data[keyClaimedRefreshToken])
-	return token, p.took(secret)
+	if err := p.took(secret); err != nil {
+		return "", err
+	}
+	if p.state.record.Refresh != session.Claimed {
+		return "", errLost // the rest of the state is not usable; a login follows
+	}
+	return string(secret.Data[keyClaimedRefreshToken]), nil
 }
 
 // putBack undoes the claim of a token that was provably not sent. If it fails the token stays claimed, and the next
 // step is a login.
-func (p *pass) putBack(ctx context.Context, refreshToken string) error {
+func (p *pass) putBack(ctx context.Context) error {
 	before := p.state.meta.Annotations[annotationRecord]
 	unclaimed := p.state.record
 	unclaimed.Refresh = session.Held
@@ -137,6 +143,7 @@ func (p *pass) took(secret *corev1.Secret) error {
 		p.published = false
 	}
 	p.state = state{exists: true, meta: secret.ObjectMeta, record: content.Record, secret: secret, stored: content}
+	p.takeHandled()
 	return nil
 }
 
@@ -147,20 +154,19 @@ func (p *pass) intend(ctx context.Context) error {
 	now := p.now()
 	next := p.nextStored()
 	next.Attempted = l.fingerprint
+	next.Handled = p.requested()
 	next.Attempt = &session.Attempt{
-		Identity:   p.wanted,
-		Account:    l.account,
-		At:         now.UTC(),
-		Unanswered: p.accounts.begin(l.account, l.fingerprint, now),
+		Identity: p.wanted,
+		Account:  l.account,
+		At:       now.UTC(),
+		Bad:      p.accounts.begin(l.account, p.state.meta.UID, l.fingerprint, now),
 	}
 	return p.write(ctx, next)
 }
 
-// noteRefusal writes that the login of intend was refused.
-func (p *pass) noteRefusal(ctx context.Context, at time.Time) error {
+// note writes what became of the login of intend.
+func (p *pass) note(ctx context.Context, attempt session.Attempt) error {
 	next := p.nextStored()
-	attempt := *next.Attempt
-	attempt.Refused, attempt.Unanswered, attempt.At = true, 0, at.UTC()
 	next.Attempt = &attempt
 	detached, cancel := p.detached(ctx)
 	defer cancel()
@@ -205,7 +211,7 @@ func (p *pass) write(ctx context.Context, next stored) error {
 
 const (
 	// storeTimeout bounds how long one pass goes on trying to store a grant; the manager grants more at shutdown.
-	storeTimeout = 20 * time.Second
+	storeTimeout = 10 * time.Second
 	// firstStoreRetry doubles up to longestStoreRetry.
 	firstStoreRetry   = 50 * time.Millisecond
 	longestStoreRetry = 2 * time.Second

@@ -21,19 +21,26 @@ func stripSecret(obj any) (any, error) {
 		UID:             secret.UID,
 		ResourceVersion: secret.ResourceVersion,
 	}
-	if owner := metav1.GetControllerOf(secret); owner != nil && owner.Kind == api.Kind {
+	if owner := metav1.GetControllerOf(secret); owner != nil && isSession(*owner) {
 		kept.OwnerReferences = []metav1.OwnerReference{*owner}
-		kept.Annotations = map[string]string{}
-		if record, ok := secret.Annotations[annotationRecord]; ok {
-			kept.Annotations[annotationRecord] = record
-		} else if len(secret.ManagedFields) > 0 {
-			kept.Annotations[annotationOwnership] = managedOwnership(secret.ManagedFields)
-		} else if ownership, ok := secret.Annotations[annotationOwnership]; ok {
-			kept.Annotations[annotationOwnership] = ownership
+		kept.Annotations = keptAnnotations(secret, owner.Name)
+		if secret.Labels[api.LabelManagedBy] == api.ManagedBy {
+			kept.Labels = map[string]string{api.LabelManagedBy: api.ManagedBy}
 		}
 	}
 	secret.ObjectMeta = kept
 	return secret, nil
+}
+
+// keptAnnotations are the record of a state Secret, and who owns what of any other Secret of a session.
+func keptAnnotations(secret *metav1.PartialObjectMetadata, session string) map[string]string {
+	if record, ok := secret.Annotations[annotationRecord]; ok && secret.Name == api.StateSecretName(session) {
+		return map[string]string{annotationRecord: record}
+	}
+	if len(secret.ManagedFields) == 0 {
+		return map[string]string{annotationOwnership: secret.Annotations[annotationOwnership]}
+	}
+	return map[string]string{annotationOwnership: managedOwnership(secret.ManagedFields)}
 }
 
 // stripConfigMap leaves of a cached ConfigMap's metadata only its name and version.

@@ -19,9 +19,11 @@ var credentialsRules = []rule{
 	accepted("a user name under another key", "spec.credentials.usernameKey", "user.name_1-x"),
 	refused("a user name under a key that no Secret can have", "spec.credentials.usernameKey", "user name", "a key consists of letters, digits, -, _ and ."),
 	refused("a user name under a key of 254 characters", "spec.credentials.usernameKey", long(254), "may not be more than 253"),
+	refused("a user name under an empty key", "spec.credentials.usernameKey", "", "at least 1 chars"),
 	accepted("a password under a key that begins with a dot", "spec.credentials.passwordKey", ".password"),
 	refused("a password under a key that is a dot", "spec.credentials.passwordKey", ".", "a key consists of letters"),
 	refused("a password under a key that begins with two dots", "spec.credentials.passwordKey", "..password", "does not begin with two dots"),
+	refused("a password under a key of 254 characters", "spec.credentials.passwordKey", long(254), "may not be more than 253"),
 	refused("a password under an empty key", "spec.credentials.passwordKey", "", "at least 1 chars"),
 
 	accepted("a domain", "spec.credentials.domain", "CORP"),

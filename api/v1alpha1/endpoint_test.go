@@ -58,11 +58,17 @@ var endpointRules = []rule{
 
 	accepted("a CA bundle in a ConfigMap", caBundle, map[string]any{"kind": "ConfigMap", "name": "vault-ca"}),
 	accepted("a CA bundle in a Secret", caBundle, map[string]any{"kind": "Secret", "name": "vault-ca", "key": "tls.ca_1-x"}),
-	refused("a CA bundle in anything else", caBundle+".kind", "Deployment", `supported values: "ConfigMap", "Secret"`).given(field{caBundle + ".name", "vault-ca"}),
+	refused("a CA bundle in anything else", caBundle+".kind", "Deployment", `supported values: "ConfigMap", "Secret"`).
+		given(field{caBundle + ".name", "vault-ca"}),
 	refused("a CA bundle without a name", caBundle+".name", nil, "Required value"),
 	refused("a CA bundle with an empty name", caBundle+".name", "", "at least 1 chars"),
 	refused("a CA bundle with a name of 254 characters", caBundle+".name", long(254), "may not be more than 253"),
-	refused("a CA bundle under a key that no ConfigMap can have", caBundle+".key", "ca/crt", "a key consists of letters").given(field{caBundle + ".name", "vault-ca"}),
+	refused("a CA bundle under a key that no ConfigMap can have", caBundle+".key", "ca/crt", "a key consists of letters").
+		given(field{caBundle + ".name", "vault-ca"}),
+	refused("a CA bundle under a key of 254 characters", caBundle+".key", long(254), "may not be more than 253").
+		given(field{caBundle + ".name", "vault-ca"}),
+	refused("a CA bundle under an empty key", caBundle+".key", "", "at least 1 chars").
+		given(field{caBundle + ".name", "vault-ca"}),
 }
 
 var _ = Describe("The endpoint", func() { tell(endpointRules) })

@@ -2,6 +2,7 @@ package v1alpha1_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -66,10 +67,10 @@ func expectRefusal(err error, at, advice string) {
 	GinkgoHelper()
 	Expect(err).To(HaveOccurred(), "the API server accepts it")
 	Expect(apierrors.IsInvalid(err)).To(BeTrue(), "not refused by validation: %v", err)
-	status, ok := err.(apierrors.APIStatus)
+	status, ok := errors.AsType[*apierrors.StatusError](err)
 	Expect(ok).To(BeTrue())
 	var told []string
-	for _, cause := range status.Status().Details.Causes {
+	for _, cause := range status.ErrStatus.Details.Causes {
 		told = append(told, cause.Field+": "+cause.Message)
 	}
 	Expect(told).To(ContainElement(And(HavePrefix(fieldName(at)+": "), ContainSubstring(advice))))

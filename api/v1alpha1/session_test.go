@@ -11,7 +11,11 @@ import (
 var sessionRules = []rule{
 	{story: "a name of 244 characters", session: long(244)},
 	{story: "a name of 245 characters", session: long(245)},
-	{story: "a name of 246 characters", session: long(246), advice: "the name is at most 245 characters, since the state is kept in a Secret named <name>-session"},
+	{
+		story:   "a name of 246 characters",
+		session: long(246),
+		advice:  "the name is at most 245 characters, since the state is kept in a Secret named <name>-session",
+	},
 	refused("no endpoint", "spec.endpoint", nil, "Required value"),
 	refused("no url", url, nil, "Required value"),
 	refused("no credentials", "spec.credentials", nil, "Required value"),

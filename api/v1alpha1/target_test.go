@@ -1,8 +1,11 @@
 package v1alpha1_test
 
 import (
+	"fmt"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -27,9 +30,22 @@ var targetRules = []rule{
 	refused("a name that no Secret can have", targetName, "Billing_Token", "target.name must be a name that a Secret can have: lower-case letters"),
 	{story: "the credentials Secret's name", fields: []field{{targetName, "account"}}, advice: wouldOverwrite},
 	{story: "no name, and the credentials Secret is named like the session", session: "account", advice: wouldOverwrite},
-	{story: "an empty target, and the credentials Secret is named like the session", session: "account", fields: []field{{"spec.target", map[string]any{}}}, advice: wouldOverwrite},
-	{story: "another name, and the credentials Secret is named like the session", session: "account", fields: []field{{targetName, "token"}}},
-	{story: "the state Secret's name", fields: []field{{targetName, "billing-session"}}, advice: "target.name must differ from <name>-session, where the operator keeps its state"},
+	{
+		story:   "an empty target, and the credentials Secret is named like the session",
+		session: "account",
+		fields:  []field{{"spec.target", map[string]any{}}},
+		advice:  wouldOverwrite,
+	},
+	{
+		story:   "another name, and the credentials Secret is named like the session",
+		session: "account",
+		fields:  []field{{targetName, "token"}},
+	},
+	{
+		story:  "the state Secret's name",
+		fields: []field{{targetName, "billing-session"}},
+		advice: "target.name must differ from <name>-session, where the operator keeps its state",
+	},
 	accepted("the name of another session's state Secret, which only its owner can tell", targetName, "orders-session"),
 
 	accepted("a type of its own", targetType, "example.com/token"),
@@ -94,7 +110,7 @@ var _ = DescribeTable("The target's type",
 	func(ctx SpecContext, before, after any, advice string) {
 		s := sessionNamed("billing", field{"spec.target", before})
 		if before == nil {
-			delete(s.Object["spec"].(map[string]any), "target")
+			unstructured.RemoveNestedField(s.Object, "spec", "target")
 		}
 		Expect(admin.Create(ctx, s)).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) { Expect(admin.Delete(ctx, s)).To(Succeed()) })
@@ -125,7 +141,7 @@ var _ = DescribeTable("The target's type",
 func target(pairs ...any) map[string]any {
 	t := map[string]any{}
 	for i := 0; i < len(pairs); i += 2 {
-		t[pairs[i].(string)] = pairs[i+1]
+		t[fmt.Sprint(pairs[i])] = pairs[i+1]
 	}
 	return t
 }

@@ -31,10 +31,10 @@ const (
 	ConnectionLost
 	NotHTTP // the answer breaks the rules of HTTP, or its header breaks off
 
-	// With Protocol: a whole answer, but none of a token endpoint.
+	// With Protocol: a whole answer, but none of Secret Server.
 
 	Redirected
-	AnswerTooLarge // above 1 MiB
+	AnswerTooLarge // above 1 MiB; 64 KiB to anything but a grant
 	EmptyAnswer
 	HTMLAnswer
 	NotJSON       // or JSON, but not one object
@@ -42,6 +42,7 @@ const (
 	NoAccessToken
 	MalformedAccessToken // no string, spaces, control characters, not ASCII, below 4 bytes, above 64 KiB
 	WrongTokenType
+	NoMessage // in a 403 to an access token
 
 	// With Refused, Throttled, Unavailable or Protocol.
 
@@ -85,6 +86,7 @@ func (c Cause) String() string {
 		NoAccessToken:        "no access token in the answer",
 		MalformedAccessToken: "malformed access token",
 		WrongTokenType:       "token type is not bearer",
+		NoMessage:            "no message in the answer",
 		ErrorStatus:          "error status",
 		NotPEM:               "not in PEM format",
 		NoCertificate:        "no certificate in the PEM text",

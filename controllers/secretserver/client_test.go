@@ -248,20 +248,18 @@ func TestContentTypeOfAGrantDoesNotMatter(t *testing.T) {
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
-			var followed atomic.Int32
+			var requests, followed atomic.Int32
 			elsewhere := newServer(t, func(http.ResponseWriter, *http.Request) { followed.Add(1) })
 			client := newClient(t, newServer(t, func(w http.ResponseWriter, r *http.Request) {
-				if !strings.HasSuffix(r.URL.Path, "/oauth2/token") {
-					followed.Add(1)
-				}
+				requests.Add(1)
 				http.Redirect(w, r, elsewhere.URL+"/login", status)
 			}))
-			for _, grant := range bothGrants(client) {
-				_, err := grant.run(t.Context())
-				wantError(t, err, Error{Operation: grant.operation, Kind: Protocol, Cause: Redirected, Status: status})
+			calls := everyCall(client)
+			for _, each := range calls {
+				wantError(t, each.run(t.Context()), Error{Operation: each.operation, Kind: Protocol, Cause: Redirected, Status: status})
 			}
-			if followed.Load() != 0 {
-				t.Error("the redirect was followed")
+			if followed.Load() != 0 || int(requests.Load()) != len(calls) {
+				t.Errorf("%d calls became %d requests, and %d elsewhere", len(calls), requests.Load(), followed.Load())
 			}
 		})
 	}
@@ -276,11 +274,14 @@ func TestEveryFailureIsSentOnce(t *testing.T) {
 				w.Header().Set("Retry-After", "0")
 				w.WriteHeader(status)
 			}))
-			if _, err := client.Refresh(t.Context(), "Refresh"); err == nil {
-				t.Fatal("no error")
-			}
-			if got := requests.Load(); got != 1 {
-				t.Errorf("the server got %d requests, want 1", got)
+			for _, each := range everyCall(client) {
+				requests.Store(0)
+				if err := each.run(t.Context()); err == nil {
+					t.Fatalf("no error of the %v", each.operation)
+				}
+				if got := requests.Load(); got != 1 {
+					t.Errorf("the server got %d requests for a %v, want 1", got, each.operation)
+				}
 			}
 		})
 	}

@@ -64,7 +64,7 @@ func decodeObject(body []byte) (map[string]json.RawMessage, Cause) {
 		return nil, EmptyAnswer
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, TruncatedJSON
-	case err != nil:
+	case err != nil, fields == nil: // null
 		return nil, NotJSON
 	}
 	if _, err = decoder.Token(); !errors.Is(err, io.EOF) {

@@ -21,18 +21,17 @@ type Endpoint struct {
 	// CA holds certificates in PEM that are trusted besides the system's. Nil means the system's alone; empty but not nil
 	// is an error, as it is likely somebody's mistake.
 	CA []byte
-	// Timeout bounds one grant, from looking up the name to the last byte of the answer. Zero or less means 30 seconds.
+	// Timeout bounds one request, from looking up the name to the last byte of the answer. Zero or less means 30 seconds.
 	Timeout time.Duration
 }
 
-// tokenURL is the URL that grants are posted to.
-func (e Endpoint) tokenURL() (*url.URL, bool) {
-	token, err := url.Parse(strings.TrimRight(e.URL, "/") + "/oauth2/token")
-	if err != nil || token.Scheme != "https" || token.Hostname() == "" || token.User != nil ||
-		strings.ContainsAny(e.URL, "?#") {
+// base is the URL without its trailing slashes.
+func (e Endpoint) base() (*url.URL, bool) {
+	base, err := url.Parse(strings.TrimRight(e.URL, "/"))
+	if err != nil || base.Scheme != "https" || base.Hostname() == "" || base.User != nil || strings.ContainsAny(e.URL, "?#") {
 		return nil, false
 	}
-	return token, true
+	return base, true
 }
 
 // authorities are the certificates in a PEM text. The cause is zero if, and only if, there is one at least: a bundle with

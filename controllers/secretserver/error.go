@@ -14,6 +14,8 @@ const (
 	Setup         Operation = iota + 1 // making a client; no request is involved
 	PasswordGrant                      // a login
 	RefreshGrant                       // spending a refresh token
+	VerifyToken                        // asking whether an access token is alive
+	RevokeToken                        // ending an access token
 )
 
 // String names the operation for people.
@@ -25,6 +27,10 @@ func (o Operation) String() string {
 		return "password grant"
 	case RefreshGrant:
 		return "refresh grant"
+	case VerifyToken:
+		return "token check"
+	case RevokeToken:
+		return "token revocation"
 	default:
 		return "unknown operation"
 	}
@@ -36,18 +42,19 @@ type Kind uint8
 // The kinds.
 const (
 	// NotSent: provably, the server got nothing of the request that it could read. No connection was had, or those that were
-	// had broke before anything got through.
+	// had broke before anything got through. For a token check see [Client.Verify].
 	NotSent Kind = iota + 1
 	// Ambiguous: the server may have got the request and acted on it, but its answer did not arrive whole.
 	Ambiguous
 	// Refused: the server said no. To a password grant that is 400, 401 or 403; to a refresh grant every 4xx but 408 and 429.
-	// The status alone decides, even if the body after it is cut off: a no is a no.
+	// The status alone decides, even if the body after it is cut off: a no is a no. To a token check it is 401, or a 403 which
+	// says that the token is dead; to a revocation 400, or a 403 about rights.
 	Refused
 	// Throttled: 429, or 503 with a Retry-After that can be read.
 	Throttled
 	// Unavailable: 408, and every other 5xx.
 	Unavailable
-	// Protocol: a whole answer that no token endpoint gives, such as a redirect, a web page, a grant without a token. After a 200 the
+	// Protocol: a whole answer that no Secret Server gives, such as a redirect, a web page, a grant without a token. After a 200 the
 	// server may well have acted on the request.
 	Protocol
 	// InvalidCA: Endpoint.CA holds no certificate that can be used. Only [Pool.Client] returns it.

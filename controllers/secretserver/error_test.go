@@ -15,6 +15,8 @@ func TestErrorsReadWell(t *testing.T) {
 		{Error{Operation: PasswordGrant, Kind: NotSent, Cause: ConnectionRefused}, "password grant: connection refused"},
 		{Error{Operation: RefreshGrant, Kind: Refused, Cause: ErrorStatus, Status: 400}, "refresh grant: error status (HTTP 400)"},
 		{Error{Operation: PasswordGrant, Kind: Protocol, Cause: HTMLAnswer, Status: 200}, "password grant: HTML instead of JSON (HTTP 200)"},
+		{Error{Operation: VerifyToken, Kind: Refused, Cause: ErrorStatus, Status: 401}, "token check: error status (HTTP 401)"},
+		{Error{Operation: RevokeToken, Kind: Ambiguous, Cause: TimedOut}, "token revocation: timed out"},
 		{Error{Operation: Setup, Kind: InvalidCA, Cause: NotPEM}, "endpoint setup: not in PEM format"},
 		{Error{}, "unknown operation: unknown cause"},
 	} {

@@ -23,7 +23,8 @@ type passage struct {
 // watch returns a context that makes net/http report to the passage.
 func (p *passage) watch(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		// net/http wants a second connection only when nothing was written to the first; see Client.request.
+		// net/http wants a second connection only when nothing was written to the first; see Client.form. A GET is different,
+		// but has no effect: what became of the last one is what matters; see Client.Verify.
 		GetConn: func(string) { p.connected.Store(false) },
 		GotConn: func(httptrace.GotConnInfo) { p.connected.Store(true) },
 		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {

@@ -35,9 +35,8 @@ func TestNoConnectionIsNotSent(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			pool := newPool(t)
 			pool.dial = func(context.Context, string, string) (net.Conn, error) { return nil, test.err }
-			for _, grant := range bothGrants(connect(t, pool, Endpoint{URL: vaultURL})) {
-				_, err := grant.run(t.Context())
-				wantError(t, err, Error{Operation: grant.operation, Kind: NotSent, Cause: test.want})
+			for _, each := range everyCall(connect(t, pool, Endpoint{URL: vaultURL})) {
+				wantError(t, each.run(t.Context()), Error{Operation: each.operation, Kind: NotSent, Cause: test.want})
 			}
 		})
 	}

@@ -17,7 +17,7 @@ import (
 const (
 	// maxTransports bounds the endpoints whose connections are kept. Beyond it the one not asked for longest goes.
 	maxTransports = 256
-	// transportIdle is how long an endpoint may go unasked for before it is forgotten. It is longer than any grant takes.
+	// transportIdle is how long an endpoint may go unasked for before it is forgotten. It is longer than any request takes.
 	transportIdle = 15 * time.Minute
 	// connectTimeout bounds a dial, and again a TLS handshake. Both outlive the request that wanted them, so the endpoint's timeout
 	// does not end them.
@@ -33,7 +33,7 @@ const (
 )
 
 // Pool holds the connections to Secret Servers. Clients share them if their endpoints agree in host, CA and server name.
-// Through a proxy each grant has a connection of its own. A Pool is safe for concurrent use. Make one with NewPool.
+// Through a proxy each request has a connection of its own. A Pool is safe for concurrent use. Make one with NewPool.
 type Pool struct {
 	now       func() time.Time
 	userAgent string
@@ -82,14 +82,14 @@ func NewPool(now func() time.Time, options ...Option) *Pool {
 	return p
 }
 
-// Client makes a client of an endpoint. That is cheap: it is meant to be done for each grant, and opens no connection. The error is
+// Client makes a client of an endpoint. That is cheap: it is meant to be done for each request, and opens no connection. The error is
 // an *Error, of kind InvalidCA when the CA holds no usable certificate, and of kind NotSent when the URL is no base URL.
 func (p *Pool) Client(e Endpoint) (*Client, error) {
-	tokenURL, ok := e.tokenURL()
+	base, ok := e.base()
 	if !ok {
 		return nil, &Error{Operation: Setup, Kind: NotSent, Cause: InvalidURL}
 	}
-	shared, cause := p.transport(tokenURL, e)
+	shared, cause := p.transport(base, e)
 	if cause != 0 {
 		return nil, &Error{Operation: Setup, Kind: InvalidCA, Cause: cause}
 	}
@@ -97,7 +97,7 @@ func (p *Pool) Client(e Endpoint) (*Client, error) {
 	if timeout <= 0 {
 		timeout = defaultTimeout
 	}
-	return &Client{transport: shared, tokenURL: tokenURL, timeout: timeout, userAgent: p.userAgent, now: p.now}, nil
+	return &Client{transport: shared, base: base, timeout: timeout, userAgent: p.userAgent, now: p.now}, nil
 }
 
 // CloseIdle closes the connections that no request is using, and forgets all endpoints. It disturbs no request, and the Pool
@@ -111,8 +111,8 @@ func (p *Pool) CloseIdle() {
 }
 
 // transport finds or makes the transport that an endpoint shares with its like.
-func (p *Pool) transport(tokenURL *url.URL, e Endpoint) (*http.Transport, Cause) {
-	key := transportKey{host: strings.ToLower(tokenURL.Host), serverName: e.ServerName}
+func (p *Pool) transport(base *url.URL, e Endpoint) (*http.Transport, Cause) {
+	key := transportKey{host: strings.ToLower(base.Host), serverName: e.ServerName}
 	if e.CA != nil {
 		key.ca = sha256.Sum256(e.CA)
 	}
@@ -128,7 +128,7 @@ func (p *Pool) transport(tokenURL *url.URL, e Endpoint) (*http.Transport, Cause)
 		return nil, cause
 	}
 	p.makeRoom(now)
-	made := &transport{p.newTransport(tokenURL, roots, e.ServerName), now}
+	made := &transport{p.newTransport(base, roots, e.ServerName), now}
 	p.transports[key] = made
 	return made.Transport, 0
 }
@@ -179,7 +179,7 @@ func (p *Pool) forget(key transportKey) {
 // errProxyRefused is what a transport returns when its proxy answered the CONNECT with anything but 200.
 var errProxyRefused = errors.New("proxy refused to connect")
 
-func (p *Pool) newTransport(tokenURL *url.URL, roots *x509.CertPool, serverName string) *http.Transport {
+func (p *Pool) newTransport(base *url.URL, roots *x509.CertPool, serverName string) *http.Transport {
 	// HTTP/1.1 only. Over HTTP/2 net/http repeats a request by itself when the server resets its stream or goes away and says that it
 	// had not begun to process it. A grant is not repeated on a server's word.
 	var protocols http.Protocols
@@ -207,7 +207,7 @@ func (p *Pool) newTransport(tokenURL *url.URL, roots *x509.CertPool, serverName 
 		MaxResponseHeaderBytes: maxAnswerHeader,
 		DisableCompression:     true, // the bound on an answer is a bound on what is unpacked, too
 	}
-	if proxy, err := p.proxy(&http.Request{URL: tokenURL}); proxy == nil && err == nil {
+	if proxy, err := p.proxy(&http.Request{URL: base}); proxy == nil && err == nil {
 		made.DialTLSContext = p.dialTLS(config)
 	} else {
 		// net/http does TLS through a proxy itself, so no connection can be made reticent. One that is never idle needs not be.

@@ -172,6 +172,8 @@ func TestBaseURLs(t *testing.T) {
 		{"https://vault.example.com/", "https://vault.example.com/oauth2/token"},
 		{"https://vault.example.com/SecretServer//", "https://vault.example.com/SecretServer/oauth2/token"},
 		{"https://[::1]:8443/ss", "https://[::1]:8443/ss/oauth2/token"},
+		{"https://vault.example.com/a//b", "https://vault.example.com/a//b/oauth2/token"},
+		{"https://vault.example.com/a%2Fb%20c", "https://vault.example.com/a%2Fb%20c/oauth2/token"},
 		{"http://vault.example.com", ""},
 		{"vault.example.com", ""},
 		{"https:///SecretServer", ""},
@@ -192,7 +194,7 @@ func TestBaseURLs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := client.tokenURL.String(); got != test.token {
+			if got := client.at(grantPath).String(); got != test.token {
 				t.Errorf("token URL is %s, want %s", got, test.token)
 			}
 		})

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -110,16 +111,68 @@ func TestErrorsHoldNothingOfWhatTheServerSaid(t *testing.T) {
 			client := newClient(t, newServer(t, test.handler))
 			_, login := client.Authenticate(t.Context(), Credentials{markedUser, markedPassword, markedDomain, markedOTP})
 			_, refresh := client.Refresh(t.Context(), markedRefresh)
-			for _, err := range []error{login, refresh} {
-				if err == nil {
-					t.Fatal("no error")
-				}
-				for ; err != nil; err = errors.Unwrap(err) {
-					for how, printed := range printings(t, err) {
-						if strings.Contains(printed, "MARKER") || strings.Contains(printed, "127.0.0.1") {
-							t.Errorf("%s shows what it must not: %s", how, printed)
-						}
-					}
+			wantSilent(t, login)
+			wantSilent(t, refresh)
+		})
+	}
+}
+
+// wantSilent fails the test unless err is an error that shows neither a marker nor the server's address.
+func wantSilent(t *testing.T, err error) {
+	t.Helper()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for ; err != nil; err = errors.Unwrap(err) {
+		for how, printed := range printings(t, err) {
+			if strings.Contains(printed, "MARKER") || strings.Contains(printed, "127.0.0.1") {
+				t.Errorf("%s shows what it must not: %s", how, printed)
+			}
+		}
+	}
+}
+
+func TestErrorsAboutATokenHoldNothingOfIt(t *testing.T) {
+	reflecting := func(status int, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			bearer := r.Header.Get("Authorization")
+			w.Header().Set("Location", "/login?"+bearer)
+			w.Header().Set("Retry-After", bearer)
+			w.Header().Set("Content-Type", bearer)
+			w.WriteHeader(status)
+			send(w, strings.ReplaceAll(body, "TOKEN", bearer))
+		}
+	}
+	both := []Operation{VerifyToken, RevokeToken}
+	for _, test := range []struct {
+		name    string
+		handler http.HandlerFunc
+		fails   []Operation
+	}{
+		{"redirect", reflecting(307, "TOKEN"), both},
+		{"bad request", reflecting(400, "TOKEN"), both},
+		{"unknown token", reflecting(401, "TOKEN"), both[:1]},
+		{"dead token", reflecting(403, `{"message":"Authentication failed or expired token.","token":"TOKEN"}`), both[:1]},
+		{"denial", reflecting(403, `{"message":"TOKEN"}`), both[1:]},
+		{"denial without a message", reflecting(403, `{"TOKEN":"TOKEN"}`), both},
+		{"denial as HTML", reflecting(403, "<html>TOKEN"), both},
+		{"no such page", reflecting(404, "TOKEN"), both},
+		{"throttling", reflecting(429, "TOKEN"), both},
+		{"breakdown", reflecting(500, "TOKEN"), both},
+		{"HTML", reflecting(200, "<html>TOKEN"), both[:1]},
+		{"truncated JSON", reflecting(200, `{"TOKEN":"TOKEN`), both[:1]},
+		{"cut off", cutOff(403, markedToken), both},
+		{"no HTTP", hijacking(markedToken + "\r\n\r\n"), both},
+		{"status line with a secret", hijacking("HTTP/1.1 400 " + markedToken + "\r\nContent-Length: 0\r\n\r\n"), both},
+		{"chunk with a secret", hijacking("HTTP/1.1 403 x\r\nTransfer-Encoding: chunked\r\n\r\n" + markedToken + "\r\n"), both},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for _, token := range tokenCalls(newClient(t, newServer(t, test.handler)), markedToken) {
+				err := token.run(t.Context())
+				if slices.Contains(test.fails, token.operation) {
+					wantSilent(t, err)
+				} else {
+					wantOutcome(t, err, Error{})
 				}
 			}
 		})

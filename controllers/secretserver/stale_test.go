@@ -81,17 +81,23 @@ func TestAStaleConnectionThatTakesNothingCostsNoGrant(t *testing.T) {
 func TestAStaleConnectionThatCannotBeReplacedIsNotSent(t *testing.T) {
 	v, client, connection := staleVault(t)
 	connection.breakAfter(0)
+	refuseConnections(t, client)
+	_, err := client.Refresh(t.Context(), "second")
+	wantError(t, err, Error{Operation: RefreshGrant, Kind: NotSent, Cause: ConnectionRefused})
+	if _, grants := v.seen(); len(grants) != 1 {
+		t.Errorf("the server got %d grants, want 1", len(grants))
+	}
+}
+
+// refuseConnections lets the client have no connection but those that it has.
+func refuseConnections(t *testing.T, client *Client) {
+	t.Helper()
 	transport, ok := client.transport.(*http.Transport)
 	if !ok {
 		t.Fatalf("transport is %T", client.transport)
 	}
 	transport.DialTLSContext = func(context.Context, string, string) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
-	}
-	_, err := client.Refresh(t.Context(), "second")
-	wantError(t, err, Error{Operation: RefreshGrant, Kind: NotSent, Cause: ConnectionRefused})
-	if _, grants := v.seen(); len(grants) != 1 {
-		t.Errorf("the server got %d grants, want 1", len(grants))
 	}
 }
 
@@ -114,6 +120,53 @@ func TestAReusedConnectionThatBreaksBeforeTheAnswerIsAmbiguous(t *testing.T) {
 	wantError(t, err, Error{Operation: RefreshGrant, Kind: Ambiguous, Cause: ConnectionLost})
 	if dials, grants := v.seen(); dials != 1 || len(grants) != 2 {
 		t.Errorf("the server got %d grants over %d connections, want 2 over 1", len(grants), dials)
+	}
+}
+
+func TestAStaleConnectionThatTakesNothingCostsNoRevocation(t *testing.T) {
+	v, client, connection := staleVault(t)
+	connection.breakAfter(0)
+	wantOutcome(t, client.Revoke(t.Context(), "AgAccess"), Error{})
+	if dials, requests := v.seen(); dials != 2 || len(requests) != 2 {
+		t.Errorf("the server got %d requests over %d connections, want 2 over 2", len(requests), dials)
+	}
+}
+
+// dozingVault is a vault that falls asleep after one grant: its first connection breaks once the next request is in.
+func dozingVault(t *testing.T) (*vault, *Client) {
+	t.Helper()
+	v := newVault(t, func(visit *visit) {
+		if dials, _ := visit.vault.seen(); dials > 1 {
+			visit.serve()
+			return
+		}
+		_ = visit.request() && visit.grant() && visit.request()
+	})
+	client := v.client(t)
+	grant, err := client.Refresh(t.Context(), "first")
+	wantGrant(t, grant, err)
+	return v, client
+}
+
+func TestACheckIsRepeatedOverAnotherConnection(t *testing.T) {
+	v, client := dozingVault(t)
+	wantOutcome(t, client.Verify(t.Context(), "AgAccess"), Error{})
+	if dials, requests := v.seen(); dials != 2 || len(requests) != 3 {
+		t.Errorf("the server got %d requests over %d connections, want a grant and 2 checks over 2", len(requests), dials)
+	}
+}
+
+func TestACheckThatCannotBeRepeatedSaysWhy(t *testing.T) {
+	_, client := dozingVault(t)
+	refuseConnections(t, client)
+	wantError(t, client.Verify(t.Context(), "AgAccess"), Error{Operation: VerifyToken, Kind: NotSent, Cause: ConnectionRefused})
+}
+
+func TestARevocationIsNotRepeated(t *testing.T) {
+	v, client := dozingVault(t)
+	wantError(t, client.Revoke(t.Context(), "AgAccess"), Error{Operation: RevokeToken, Kind: Ambiguous, Cause: ConnectionLost})
+	if dials, requests := v.seen(); dials != 1 || len(requests) != 2 {
+		t.Errorf("the server got %d requests over %d connections, want a grant and a revocation over 1", len(requests), dials)
 	}
 }
 

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// statusError judges an answer other than 200 by its status and Retry-After alone. Secret Server's error texts are not documented,
-// differ between versions, and may repeat what was sent.
+// statusError judges an answer that is no success by its status and Retry-After alone. Secret Server's error texts are not
+// documented, differ between versions, and may repeat what was sent. The one that is documented, deadMessage, has been heeded before.
 func statusError(operation Operation, response *http.Response, now time.Time) *Error {
 	failure := &Error{Operation: operation, Kind: Protocol, Cause: ErrorStatus, Status: response.StatusCode}
 	wait, asked := retryAfter(response.Header, now)
@@ -25,10 +25,14 @@ func statusError(operation Operation, response *http.Response, now time.Time) *E
 
 // refusedBy reports whether a status, which is neither 408 nor 429, refuses what was sent. Any other 4xx than those three
 // answers a login with "there is no token endpoint here", which no other password would change. A refresh token has no
-// second try in either case.
+// second try in either case. A 400 says of an access token nothing at all.
 func (o Operation) refusedBy(status int) bool {
-	if o == RefreshGrant {
-		return status/100 == 4
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return true
+	case http.StatusBadRequest:
+		return o != VerifyToken
+	default:
+		return o == RefreshGrant && status/100 == 4
 	}
-	return status == http.StatusBadRequest || status == http.StatusUnauthorized || status == http.StatusForbidden
 }

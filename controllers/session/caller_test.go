@@ -150,7 +150,7 @@ func (c *caller) login(o Observation, got answer, asked bool) (Observation, erro
 	}
 	attempt := Attempt{Identity: o.Wanted, At: c.now}
 	if last := o.Record.Attempt; last != nil {
-		attempt.Unanswered = last.Unanswered
+		attempt.Bad = last.Bad
 	}
 	switch got {
 	case granted, noNext:
@@ -166,9 +166,9 @@ func (c *caller) login(o Observation, got answer, asked bool) (Observation, erro
 	case notSent:
 		c.fail(&o)
 	default:
-		attempt.Unanswered++
-		if attempt.Unanswered >= mostLost {
-			c.held, attempt.Unanswered = c.now.Add(65*time.Minute), 0
+		attempt.Bad++
+		if attempt.Bad >= mostLost {
+			c.held, attempt.Bad = c.now.Add(65*time.Minute), 0
 		}
 		c.fail(&o)
 	}

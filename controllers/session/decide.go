@@ -83,6 +83,9 @@ type Observation struct {
 	Record Record
 	// Published: the target is intact and holds the token of Record.
 	Published bool
+	// TargetExpiresAt is when the token in the target expires, which may be an older one than that of Record; zero: the
+	// target holds none.
+	TargetExpiresAt time.Time
 	// OldTarget: a Secret of an earlier target name is still there.
 	OldTarget bool
 
@@ -105,6 +108,8 @@ type Observation struct {
 }
 
 // Decide names the next step. It is total and deterministic; its order is its specification.
+//
+//nolint:cyclop // one switch reads better than its parts
 func Decide(o Observation, now time.Time) Plan {
 	r := o.Record
 	switch {
@@ -226,7 +231,7 @@ func (o Observation) backingOff(now time.Time) bool {
 // wait plans to ask again at the next grant, or earlier where time alone changes what there is to report: when the
 // access token or a held refresh token expires.
 func (o Observation) wait(why Obstacle, now, grant time.Time) Plan {
-	expiries := []time.Time{o.Record.ExpiresAt}
+	expiries := []time.Time{o.Record.ExpiresAt, o.TargetExpiresAt}
 	if o.Record.Refresh == Held {
 		expiries = append(expiries, o.Record.RefreshExpiresAt)
 	}

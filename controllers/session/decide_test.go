@@ -89,7 +89,7 @@ func refusedTo(t time.Time) situation {
 
 // unanswered is a login that was begun and of which nothing more is known.
 func unanswered(o *Observation) {
-	o.Record.Attempt = &Attempt{Identity: o.Wanted, At: noon, Unanswered: 1}
+	o.Record.Attempt = &Attempt{Identity: o.Wanted, At: noon, Bad: 1}
 }
 
 // waiting is a plan to ask again at the given time, and to renew not before something changes.

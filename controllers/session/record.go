@@ -46,16 +46,20 @@ type Attempt struct {
 	Account string `json:"account"`
 	// At is when the login was begun or, if Refused, when the refusal became known.
 	At time.Time `json:"at"`
-	// Refused means that Secret Server answered no. Otherwise the answer is not known.
+	// Refused means that Secret Server answered no. Otherwise the answer is not known, or does not matter.
 	Refused bool `json:"refused,omitempty"`
-	// Unanswered counts the logins, this one included, that may each have counted as a bad login at Secret Server.
-	Unanswered int `json:"unanswered,omitempty"`
+	// Bad is how many logins of the account may have counted as bad ones at Secret Server by then, this one included.
+	Bad int `json:"bad,omitempty"`
 }
 
 // Record is all that is stored of a session but its secrets. The zero Record is a session that never logged in.
 type Record struct {
 	// Identity of the login that began the present chain.
 	Identity Identity `json:"identity"`
+	// Account is a digest of base URL, domain and user name of that login.
+	Account string `json:"account,omitempty"`
+	// Token is a digest of the access token: one that does not match was not stored with this record.
+	Token string `json:"token,omitempty"`
 	// ServerURL is the base URL that the access token belongs to.
 	ServerURL string `json:"serverURL,omitempty"`
 	// Grant is how the present access token was had; empty when there is none.
@@ -74,6 +78,8 @@ type Record struct {
 	LastRefreshAt       time.Time `json:"lastRefreshAt,omitzero"`
 	// Attempt is the last login, unless it succeeded.
 	Attempt *Attempt `json:"attempt,omitempty"`
+	// Handled is the refresh request that was acted on last.
+	Handled string `json:"handled,omitempty"`
 }
 
 // HasToken reports whether an access token is stored.
@@ -134,7 +140,7 @@ func (r Record) check() error {
 	if r.HasToken() && !r.ExpiresAt.After(r.IssuedAt) {
 		return fmt.Errorf("%w: expires before it was issued", ErrRecord)
 	}
-	if r.RefreshesSinceLogin < 0 || r.Logins < 0 || r.Refreshes < 0 {
+	if r.RefreshesSinceLogin < 0 || r.Logins < 0 || r.Refreshes < 0 || (r.Attempt != nil && r.Attempt.Bad < 0) {
 		return fmt.Errorf("%w: negative count", ErrRecord)
 	}
 	return nil

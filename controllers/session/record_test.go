@@ -21,7 +21,7 @@ const format1 = `{"format":1,` +
 	`"refreshesSinceLogin":2,"logins":5,"refreshes":14,` +
 	`"lastLoginAt":"2026-03-02T11:30:00Z","lastRefreshAt":"2026-03-02T12:00:00Z",` +
 	`"attempt":{"identity":{"source":"5f1c","version":"uid-1/43"},"account":"9a0e",` +
-	`"at":"2026-03-02T12:05:00Z","refused":true,"unanswered":3}}`
+	`"at":"2026-03-02T12:05:00Z","refused":true,"bad":3}}`
 
 // stored1 is what format1 says.
 func stored1() Record {
@@ -40,7 +40,7 @@ func stored1() Record {
 		LastRefreshAt:       noon,
 		Attempt: &Attempt{
 			Identity: Identity{Source: "5f1c", Version: "uid-1/43"}, Account: "9a0e",
-			At: noon.Add(5 * time.Minute), Refused: true, Unanswered: 3,
+			At: noon.Add(5 * time.Minute), Refused: true, Bad: 3,
 		},
 	}
 }
@@ -200,7 +200,7 @@ func aRecord() *rapid.Generator[Record] {
 			r.Attempt = &Attempt{
 				Identity: anIdentity().Draw(t, "attempted identity"), Account: rapid.String().Draw(t, "account"),
 				At: aStoredTime().Draw(t, "attempted at"), Refused: rapid.Bool().Draw(t, "refused"),
-				Unanswered: rapid.IntRange(0, 100).Draw(t, "unanswered"),
+				Bad: rapid.IntRange(0, 100).Draw(t, "bad"),
 			}
 		}
 		return r

@@ -2,6 +2,8 @@ package session
 
 import (
 	"hash/fnv"
+	"math"
+	"strconv"
 	"time"
 )
 
@@ -53,12 +55,8 @@ func jitter(limit time.Duration, seed string, salt int64) time.Duration {
 	}
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(seed)) // a hash.Hash never returns an error
-	var b [8]byte
-	for i := range b {
-		b[i] = byte(salt >> (8 * i))
-	}
-	_, _ = h.Write(b[:])
-	// FNV's low bits are weak for inputs that differ in their last byte; fold the high half in.
+	_, _ = h.Write(strconv.AppendInt(nil, salt, 10))
+	// FNV's low bits are weak for inputs that differ in their last byte; fold the high half in, and leave the sign out.
 	sum := h.Sum64()
-	return time.Duration((sum ^ sum>>32) % uint64(limit))
+	return time.Duration((sum^sum>>32)&math.MaxInt64) % limit
 }

@@ -112,14 +112,14 @@ func TestRenewalsSpreadOverTheirTenth(t *testing.T) {
 
 // nominal is the backoff before its jitter, as it is documented.
 func nominal(failures int) time.Duration {
-	doc := []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 256}
+	doc := []int{1, 2, 4, 8, 16, 32, 64, 128, 256}
 	switch {
 	case failures < 1:
 		return time.Second
 	case failures > len(doc):
 		return 5 * time.Minute
 	}
-	return doc[failures-1] * time.Second
+	return time.Duration(doc[failures-1]) * time.Second
 }
 
 func TestBackoffIsItsNominalWaitLessAtMostAQuarter(t *testing.T) {

@@ -58,7 +58,7 @@ func crashedAfterClaim(c *caller, _ Plan) {
 
 // crashedInLogin is a restart that finds a login begun.
 func crashedInLogin(c *caller, _ Plan) {
-	c.o.Record.Attempt = &Attempt{Identity: c.o.Wanted, At: c.now, Unanswered: 1}
+	c.o.Record.Attempt = &Attempt{Identity: c.o.Wanted, At: c.now, Bad: 1}
 }
 
 func after(d time.Duration) func(*caller, Plan) {

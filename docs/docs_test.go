@@ -1,0 +1,292 @@
+// Package docs_test checks what the documents say against the code.
+package docs_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+
+	api "tokensync.dev/secret-server-operator/api/v1alpha1"
+)
+
+// documents are the README and all of docs/, by path from here.
+func documents(t *testing.T) map[string]string {
+	t.Helper()
+	paths, err := filepath.Glob("*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := map[string]string{}
+	for _, path := range append(paths, "../README.md") {
+		texts[path] = read(t, path)
+	}
+	return texts
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+var yamlBlock = regexp.MustCompile("(?s)\n```yaml\n(.*?)\n```\n")
+
+func TestExamplesFitTheTypes(t *testing.T) {
+	sessions := 0
+	for path, text := range documents(t) {
+		for _, block := range yamlBlock.FindAllStringSubmatch(text, -1) {
+			for document := range strings.SplitSeq(block[1], "\n---\n") {
+				var object struct{ APIVersion, Kind string }
+				if err := yaml.Unmarshal([]byte(document), &object); err != nil {
+					t.Errorf("%s: %v in\n%s", path, err, document)
+					continue
+				}
+				kinds := map[string]any{
+					api.SchemeGroupVersion.String() + " " + api.Kind: &api.SecretServerSession{},
+					"v1 Pod": &corev1.Pod{},
+				}
+				into, ok := kinds[object.APIVersion+" "+object.Kind]
+				if !ok {
+					t.Errorf("%s: no type is known here for %q in\n%s", path, object.APIVersion+" "+object.Kind, document)
+					continue
+				}
+				if err := yaml.UnmarshalStrict([]byte(document), into); err != nil {
+					t.Errorf("%s: %v in\n%s", path, err, document)
+				}
+				if object.Kind == api.Kind {
+					sessions++
+				}
+			}
+		}
+	}
+	if sessions == 0 {
+		t.Error("no document shows a session")
+	}
+}
+
+// Each of these tables names all that the code has, and nothing else, in its column of that name.
+func TestTablesNameWhatTheCodeHas(t *testing.T) {
+	const readme, troubleshooting, vocabulary = "../README.md", "troubleshooting.md", "../api/v1alpha1/vocabulary.go"
+	for name, c := range map[string]struct {
+		path, column string
+		want         []string
+	}{
+		"flags":                        {readme, "Flag", flags(t, "../main.go")},
+		"status fields":                {readme, "Field", statusFields()},
+		"reasons":                      {readme, "Reason", constants(t, vocabulary, "Reason")},
+		"events":                       {readme, "Event", constants(t, vocabulary, "Event")},
+		"metrics":                      {readme, "Metric", constants(t, "../controllers/metrics.go", "Metric")},
+		"reasons, for troubleshooting": {troubleshooting, "Reason", constants(t, vocabulary, "Reason")},
+		"events, for troubleshooting":  {troubleshooting, "Event", constants(t, vocabulary, "Event")},
+		"metrics, for troubleshooting": {troubleshooting, "Metric", constants(t, "../controllers/metrics.go", "Metric")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := column(read(t, c.path), c.column)
+			if len(c.want) == 0 {
+				t.Fatal("nothing was found in the code: has it moved?")
+			}
+			for _, word := range c.want {
+				if !slices.Contains(got, word) {
+					t.Errorf("%s does not tell of %s in a column %q", c.path, word, c.column)
+				}
+			}
+			for _, word := range got {
+				if !slices.Contains(c.want, word) {
+					t.Errorf("%s tells of %s in a column %q, and the code has no such thing", c.path, word, c.column)
+				}
+			}
+		})
+	}
+}
+
+// column lists the words in backquotes that begin a cell of the column, in all tables which have it.
+func column(text, heading string) []string {
+	var words []string
+	at := -1 // the column's place in the present table
+	inTable := false
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "|") {
+			inTable = false
+			continue
+		}
+		cells := strings.Split(strings.Trim(line, "|\n"), "|")
+		for i := range cells {
+			cells[i] = strings.TrimSpace(cells[i])
+		}
+		if !inTable {
+			inTable, at = true, slices.Index(cells, heading)
+			continue
+		}
+		if at >= 0 && at < len(cells) && strings.HasPrefix(cells[at], "`") {
+			words = append(words, strings.Split(cells[at], "`")[1])
+		}
+	}
+	return words
+}
+
+func parse(t *testing.T, path string) *ast.File {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// flags are those that a program registers by flags.StringVar(&variable, "name", ...) and its like.
+func flags(t *testing.T, path string) []string {
+	t.Helper()
+	var names []string
+	ast.Inspect(parse(t, path), func(node ast.Node) bool {
+		call, ok := node.(*ast.CallExpr)
+		if !ok || len(call.Args) < 2 {
+			return true
+		}
+		function, ok := call.Fun.(*ast.SelectorExpr)
+		if !ok || !strings.HasSuffix(function.Sel.Name, "Var") {
+			return true
+		}
+		if on, ok := function.X.(*ast.Ident); ok && on.Name == "flags" {
+			names = append(names, "--"+text(t, call.Args[1]))
+		}
+		return true
+	})
+	return names
+}
+
+// constants are the values of a file's string constants whose names begin with the prefix.
+func constants(t *testing.T, path, prefix string) []string {
+	t.Helper()
+	var values []string
+	for name, object := range declared(parse(t, path)) {
+		if strings.HasPrefix(name, prefix) {
+			values = append(values, text(t, object))
+		}
+	}
+	return values
+}
+
+// declared maps a file's constants to their values.
+func declared(file *ast.File) map[string]ast.Expr {
+	constants := map[string]ast.Expr{}
+	for _, declaration := range file.Decls {
+		general, ok := declaration.(*ast.GenDecl)
+		if !ok || general.Tok != token.CONST {
+			continue
+		}
+		for _, spec := range general.Specs {
+			values := spec.(*ast.ValueSpec) //nolint:forcetypeassert // the token says so
+			for i, value := range values.Values {
+				constants[values.Names[i].Name] = value
+			}
+		}
+	}
+	return constants
+}
+
+func text(t *testing.T, expression ast.Expr) string {
+	t.Helper()
+	literal, ok := expression.(*ast.BasicLit)
+	if !ok {
+		t.Fatalf("want a string literal, got %T", expression)
+	}
+	value, err := strconv.Unquote(literal.Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+func statusFields() []string {
+	var names []string
+	for field := range reflect.TypeFor[api.SecretServerSessionStatus]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return names
+}
+
+var (
+	code       = regexp.MustCompile("(?s)```.*?```|`[^`\n]+`")
+	makeTarget = regexp.MustCompile(`(?m)(?:^|[\x60;&|] *)make((?: +[a-zA-Z_=/:.0-9-]+)+)`)
+	target     = regexp.MustCompile(`(?m)^([a-z-]+):`)
+)
+
+func TestMakeTargetsExist(t *testing.T) {
+	targets := map[string]bool{}
+	for _, match := range target.FindAllStringSubmatch(read(t, "../Makefile"), -1) {
+		targets[match[1]] = true
+	}
+	named := 0
+	for path, text := range documents(t) {
+		for _, snippet := range code.FindAllString(text, -1) {
+			for _, match := range makeTarget.FindAllStringSubmatch(snippet, -1) {
+				for word := range strings.FieldsSeq(match[1]) {
+					if strings.Contains(word, "=") {
+						continue // a variable
+					}
+					named++
+					if !targets[word] {
+						t.Errorf("%s names make %s, which the Makefile does not have", path, word)
+					}
+				}
+			}
+		}
+	}
+	if named == 0 {
+		t.Error("no document names a target of the Makefile")
+	}
+}
+
+var (
+	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	noSlug  = regexp.MustCompile(`[^a-z0-9 _-]`)
+)
+
+func TestLinksResolve(t *testing.T) {
+	texts := documents(t)
+	for _, path := range slices.Sorted(maps.Keys(texts)) {
+		for _, match := range link.FindAllStringSubmatch(texts[path], -1) {
+			if strings.HasPrefix(match[1], "https://") {
+				continue
+			}
+			file, fragment, _ := strings.Cut(match[1], "#")
+			to := path
+			if file != "" {
+				to = filepath.Join(filepath.Dir(path), file)
+			}
+			if _, err := os.Stat(to); err != nil {
+				t.Errorf("%s links to %s: %v", path, match[1], err)
+				continue
+			}
+			if fragment != "" && !slices.Contains(anchors(read(t, to)), fragment) {
+				t.Errorf("%s links to %s, and %s has no such heading", path, match[1], to)
+			}
+		}
+	}
+}
+
+// anchors are the fragments that a Markdown text's headings have on GitHub and GitLab.
+func anchors(text string) []string {
+	var all []string
+	for _, match := range heading.FindAllStringSubmatch(text, -1) {
+		all = append(all, strings.ReplaceAll(noSlug.ReplaceAllString(strings.ToLower(match[1]), ""), " ", "-"))
+	}
+	return all
+}
