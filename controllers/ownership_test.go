@@ -63,7 +63,7 @@ func TestStrippingTwiceKeepsTheOwnership(t *testing.T) {
 	yes := true
 	secret := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
 		Name:            "billing",
-		OwnerReferences: []metav1.OwnerReference{{Kind: api.Kind, Name: "billing", UID: "u-1", Controller: &yes}},
+		OwnerReferences: []metav1.OwnerReference{{APIVersion: api.SchemeGroupVersion.String(), Kind: api.Kind, Name: "billing", UID: "u-1", Controller: &yes}},
 		ManagedFields:   []metav1.ManagedFieldsEntry{entry(api.ManagedBy, "Apply", applied)},
 	}}
 	for range 2 {
