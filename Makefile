@@ -107,7 +107,6 @@ run: build ## Run the operator here, against the current kubeconfig (after `make
 
 .PHONY: install
 install: ## Install the CRD.
-	@# Server-side: the CRD is too long for the annotation that kubectl apply writes otherwise.
 	$(KUSTOMIZE) build config/crd | $(KUBECTL) apply --server-side -f -
 	$(KUBECTL) wait --for=condition=Established --timeout=60s crd/secretserversessions.secretserver.tokensync.dev
 

@@ -29,6 +29,12 @@ func (p *pass) readCredentials(ctx context.Context) error {
 	}
 	// The live object may be newer than the cached one: what is read is what counts.
 	p.wanted.Version = versionOf(secret)
+	if secret.Type == api.StateSecretType {
+		p.credentialsFault = &fault{api.ReasonCredentialsInvalid, fmt.Sprintf(
+			"Secret %q holds the state of a session, whose tokens are never sent as credentials. Name a Secret with a user name and a password.",
+			secret.Name)}
+		return nil
+	}
 	credentials := secretserver.Credentials{
 		Username: string(secret.Data[ref.UsernameKey]),
 		Password: string(secret.Data[ref.PasswordKey]),
@@ -92,6 +98,8 @@ func (p *pass) refuse(ctx context.Context) error {
 	if err := p.write(ctx, next); err != nil {
 		return err
 	}
+	// It was another session's attempt that failed.
+	p.failure.count = max(p.failure.count-1, 0)
 	p.rejected(p.login.refusedAt)
 	return nil
 }

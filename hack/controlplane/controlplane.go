@@ -119,7 +119,7 @@ func findAssets(options Options) (string, error) {
 		programs = append(programs, "kube-controller-manager")
 	}
 	for _, name := range programs {
-		if _, err := os.Stat(filepath.Join(dir, name)); err != nil { //nolint:gosec // the caller names the directory
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 			return "", fmt.Errorf("%w: %w", ErrNoAssets, err)
 		}
 	}

@@ -77,7 +77,7 @@ func (o *operator) stop() error {
 // lastWords is the end of what the operator wrote.
 func (o *operator) lastWords() string {
 	const length = 4 << 10
-	text, err := os.ReadFile(o.log) //nolint:gosec // startOperator made it
+	text, err := os.ReadFile(o.log)
 	if err != nil {
 		return fmt.Sprintf("(the operator's log cannot be read: %v)\n", err)
 	}
