@@ -15,6 +15,8 @@ IMG ?= secret-server-operator:$(VERSION)
 CONTAINER_TOOL ?= docker
 # Flags of `make run`. The endpoints are on this machine only, and without TLS.
 RUN_ARGS ?= --metrics-bind-address=127.0.0.1:8080 --metrics-secure=false --health-probe-bind-address=127.0.0.1:8081
+# How long `make soak` watches.
+SOAK ?= 5m
 # Flags of go test, for example TEST_ARGS='-run TestDecide -v'.
 TEST_ARGS ?=
 
@@ -83,6 +85,11 @@ vulncheck: ## Look for known vulnerabilities in what the operator calls (VULNDB_
 .PHONY: test
 test: ## Run all tests with the race detector, on a real API server (TEST_ARGS for go test).
 	hack/test.sh $(TEST_ARGS)
+
+.PHONY: soak
+soak: ## Watch sessions for SOAK=5m: no pod sees an expired token, an idle session costs nothing.
+	@assets=$$(hack/controlplane/build.sh) && KUBEBUILDER_ASSETS=$$assets SOAK=$(SOAK) \
+	  go test -count=1 -timeout=30m ./controllers -run=TestControllers -v -ginkgo.v -ginkgo.focus='expired token|while the token is not due'
 
 .PHONY: controlplane
 controlplane: ## Build etcd, kube-apiserver, kube-controller-manager and kubectl into bin/k8s.

@@ -51,9 +51,9 @@ var _ = Describe("The cost of a session", func() {
 		w.vault.ResetStats()
 
 		Consistently(func() []string { return op.requests.made() }).
-			WithTimeout(time.Minute).WithPolling(time.Second).Should(BeEmpty())
+			WithTimeout(soakTime()).WithPolling(time.Second).Should(BeEmpty())
 		Expect(w.vault.Stats().Requests).To(BeEmpty())
-	})
+	}, NodeTimeout(20*time.Minute))
 
 	It("is no request to Secret Server and no write when the operator starts again", func(ctx SpecContext) {
 		w := newWorld(ctx)

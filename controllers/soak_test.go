@@ -12,12 +12,12 @@ import (
 	"tokensync.dev/secret-server-operator/controllers/secretserver/secretservertest"
 )
 
-// soakTime is how long the soak lasts: half a minute, or what SOAK says, such as 5m.
+// soakTime is how long a spec watches that nothing happens which must not: 20 seconds, or what SOAK says, such as 5m.
 func soakTime() time.Duration {
 	GinkgoHelper()
 	text := os.Getenv("SOAK")
 	if text == "" {
-		return 30 * time.Second
+		return 20 * time.Second
 	}
 	d, err := time.ParseDuration(text)
 	Expect(err).NotTo(HaveOccurred(), "SOAK is a duration such as 5m")
