@@ -104,7 +104,7 @@ func (p *pass) observeTarget(ctx context.Context) error {
 		return nil
 	}
 	status := p.session.Status
-	p.target.uid = meta.UID
+	p.target.version = meta.ResourceVersion
 	p.target.intact = meta.Annotations[annotationOwnership] == appliedOwnership(targetSecret(p.session, stored{}))
 	// Ownership tells of keys, not of values: those are as applied if the last status speaks of this token, this spec
 	// and no conflict.

@@ -49,8 +49,8 @@ type state struct {
 
 // target is the Secret that pods mount, if it is there and ours.
 type target struct {
-	uid    types.UID // empty: it is not there
-	intact bool
+	version string // its resource version; empty: it is not there
+	intact  bool
 }
 
 // fault is an obstacle that a person must remove, in the words of the API.

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,7 +24,8 @@ import (
 // over a Secret that somebody else made since the cache was read.
 const neverCurrent = "1"
 
-// publish writes the stored token into the target.
+// publish writes the stored token into the target, if that is still what was seen: between the look and the write,
+// somebody may have made it theirs.
 func (p *pass) publish(ctx context.Context) error {
 	if err := p.load(ctx); err != nil {
 		return err
@@ -32,16 +34,12 @@ func (p *pass) publish(ctx context.Context) error {
 		return nil // the state has gone meanwhile; the next step is a login
 	}
 	target := targetSecret(p.session, p.state.stored)
-	if p.target.uid == "" {
-		target.WithResourceVersion(neverCurrent)
-	} else {
-		target.WithUID(p.target.uid)
-	}
 	wanted := len(target.Data)
+	target.WithResourceVersion(cmp.Or(p.target.version, neverCurrent))
 	err := p.live.Apply(ctx, target, client.FieldOwner(api.ManagedBy), client.ForceOwnership)
 	switch {
-	case apierrors.IsConflict(err), namesField(err, "metadata.uid"):
-		return fmt.Errorf("the target is another one by now: %w", err)
+	case apierrors.IsConflict(err):
+		return fmt.Errorf("the target has changed meanwhile: %w", err)
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		p.conflict, p.unwritable = p.rejectedTarget(err), true
 		return nil
@@ -49,14 +47,15 @@ func (p *pass) publish(ctx context.Context) error {
 		return fmt.Errorf("write the target: %w", err)
 	}
 	name := *target.Name
-	p.expect(ctx, secretNamed(p.session, name), ptr.Deref(target.ResourceVersion, ""))
+	p.target.version = ptr.Deref(target.ResourceVersion, "")
+	p.expect(ctx, secretNamed(p.session, name), p.target.version)
 	if len(target.Data) > wanted {
 		if err := p.removeForeignKeys(ctx, target); err != nil {
 			return err
 		}
 	}
 	p.notes.repaired = !p.target.intact && p.session.Status.TargetName == name
-	p.target.uid, p.target.intact, p.published = ptr.Deref(target.UID, ""), true, true
+	p.target.intact, p.published = true, true
 	return nil
 }
 
@@ -114,10 +113,6 @@ func causesOf(err error) []metav1.StatusCause {
 		return nil
 	}
 	return status.Status().Details.Causes
-}
-
-func namesField(err error, field string) bool {
-	return slices.ContainsFunc(causesOf(err), func(c metav1.StatusCause) bool { return c.Field == field })
 }
 
 // removeOldTargets deletes the Secrets that held the token under earlier names, if they are still what was seen.

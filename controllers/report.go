@@ -37,7 +37,7 @@ func statusOf(p *pass, plan session.Plan, now time.Time) api.SecretServerSession
 	switch {
 	case p.published:
 		describeToken(&s, p)
-	case p.target.uid == "" && p.conflict == nil && len(p.oldTargets) == 0:
+	case p.target.version == "" && p.conflict == nil && len(p.oldTargets) == 0:
 		// The target is not there, so there is no token to describe.
 		s.TokenIssuedAt, s.TokenExpiresAt, s.TargetName = nil, nil, ""
 	}

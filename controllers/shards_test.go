@@ -152,8 +152,14 @@ var _ = Describe("Operators with --session-selector", func() {
 		stats := w.vault.Stats()
 		Expect(stats.RefreshTokensSeenTwice).To(BeZero())
 		Expect(stats.SpentRefreshTokensResent).To(BeZero())
+		// The one that lets go may see the other's claim before it sees the label, and then logs in once too often.
 		granted := w.grants()
-		Expect(granted[secretservertest.Password]+granted[secretservertest.Refresh]).To(Equal(9), "a login, and a renewal for each request")
+		Expect(granted[secretservertest.Password]+granted[secretservertest.Refresh]).To(BeNumerically(">=", 9), "each request is a renewal")
+		Expect(stats.FailedLogins).To(BeEmpty())
+		Eventually(func() bool {
+			return w.token(ctx, "billing")() == string(w.secret(ctx, "billing-session").Data["accessToken"])
+		}).
+			Should(BeTrue(), "the target holds the token of the state")
 		Expect(w.vault.TokenValid(w.token(ctx, "billing")())).To(BeTrue())
 	})
 

@@ -244,13 +244,17 @@ func (p *pass) storeOnce(ctx context.Context) error {
 			return err
 		}
 	}
-	err := p.write(ctx, p.grant.stored)
+	err := p.storeUnlessSuperseded(ctx)
 	if !errors.Is(err, errLost) {
 		return err
 	}
 	if err := p.reload(ctx); err != nil {
 		return err
 	}
+	return p.storeUnlessSuperseded(ctx)
+}
+
+func (p *pass) storeUnlessSuperseded(ctx context.Context) error {
 	if p.superseded() {
 		log.FromContext(ctx).Info("a newer token was stored meanwhile; this one is dropped")
 		return nil
