@@ -169,8 +169,8 @@ func (p *pass) observeEndpoint(ctx context.Context) error {
 func (p *pass) observeFailure() {
 	status := p.session.Status
 	failedAt := timeOf(status.LastFailureAt)
-	if status.ConsecutiveFailures == 0 || p.state.record.IssuedAt.After(failedAt) {
-		return // there was none, or a grant succeeded since and the status was not written
+	if status.ConsecutiveFailures == 0 || p.state.record.IssuedAt.Truncate(time.Second).After(failedAt) {
+		return // there was none, or a grant succeeded since, to the second, and the status was not written
 	}
 	p.failure = failure{count: status.ConsecutiveFailures, reason: status.LastFailureReason, at: failedAt}
 	if status.LastFailureReason == api.ReasonCredentialsRejected {

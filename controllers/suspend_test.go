@@ -195,6 +195,15 @@ var _ = Describe("The refresh annotation", func() {
 		Consistently(w.grants).WithTimeout(2 * time.Second).Should(Equal(logins(2)))
 	})
 
+	It("leads to a renewal in the end, though it failed in the very second of the login", func(ctx SpecContext) {
+		w.vault.Down()
+		update(ctx, s, asked("first"))
+		Eventually(handled(ctx)).Should(Equal("first"))
+		Expect(w.vault.Up()).To(Succeed())
+		Eventually(w.grants).WithTimeout(inSecondsOfTheBackoff).Should(Equal(loginsAndRefreshes(1, 1)))
+		Eventually(condition(ctx, s, api.ConditionReconciling)).Should(Equal("Reconciling absent"))
+	})
+
 	It("may hold any text, however long, and still asks once", func(ctx SpecContext) {
 		long := strings.Repeat("é \"\\", 50_000)
 		update(ctx, s, asked(long))
