@@ -40,6 +40,9 @@ type account struct {
 	recalled tally
 	// taken are the attempts in state Secrets that are counted already, this process's own included.
 	taken map[types.UID]time.Time
+	// begun is when this process began logins, within the window, oldest first. What it has written of them may stand in
+	// a state Secret that it does not know to be there, because the answer to the write was lost.
+	begun []time.Time
 }
 
 // badLogin may have counted as a bad login: it was refused, or its answer is not known.
@@ -106,10 +109,10 @@ func (a *accounts) refusalOf(name, serverURL string, c secretserver.Credentials)
 }
 
 // begin counts a login that is about to be made as bad, and returns how many of the account's are.
-func (a *accounts) begin(name string, state types.UID, login fingerprint, now time.Time) (bad int) {
+func (a *accounts) begin(name string, login fingerprint, now time.Time) (bad int) {
 	return a.change(name, now, func(known *account) {
 		known.bad = append(known.bad, badLogin{login: login, at: now})
-		known.taken[state] = now.UTC()
+		known.begun = append(known.begun, now.UTC())
 	})
 }
 
@@ -141,7 +144,7 @@ func (a *accounts) wants(name string, state types.UID, attempt *session.Attempt)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	known := a.known[name]
-	return known == nil || !known.taken[state].Equal(attempt.At)
+	return known == nil || !known.taken[state].Equal(attempt.At) && !slices.ContainsFunc(known.begun, attempt.At.Equal)
 }
 
 // recall takes over what a state Secret tells of another process: an earlier one, or another shard. Each stored the
@@ -205,6 +208,7 @@ const mostRefusals = 16
 // prune drops what no longer matters.
 func (k *account) prune(now time.Time, refusedRetry time.Duration) {
 	k.bad = slices.DeleteFunc(k.bad, func(b badLogin) bool { return !b.at.Add(lockoutWindow).After(now) })
+	k.begun = slices.DeleteFunc(k.begun, func(at time.Time) bool { return !at.Add(lockoutWindow).After(now) })
 	if !k.recalled.at.Add(lockoutWindow).After(now) {
 		k.recalled = tally{}
 	}

@@ -28,7 +28,7 @@ func credentialsWith(password string) secretserver.Credentials {
 // attempt begins a login of a session whose state Secret is "s", and returns its fingerprint.
 func attempt(a *accounts, password string, at time.Time) fingerprint {
 	f := fingerprintOf(vaultURL, credentialsWith(password))
-	a.begin(billing, "s", f, at)
+	a.begin(billing, f, at)
 	return f
 }
 
@@ -63,6 +63,21 @@ func TestBudgetIsBelowSecretServersLockout(t *testing.T) {
 	}
 	if v := a.verdict(billing, vaultURL, credentialsWith("another"), noon.Add(lockoutWindow)); !v.heldUntil.IsZero() {
 		t.Errorf("still held until %v", v.heldUntil)
+	}
+}
+
+func TestOwnAttemptIsKnownWhereverItTurnsUp(t *testing.T) {
+	a := newAccounts(retry)
+	// The write of the attempt took effect and its answer was lost: the login was not made, and the process does not know
+	// the Secret that tells of it.
+	f := attempt(a, "right", noon)
+	a.harmless(billing, f, noon)
+
+	if a.wants(billing, "the state Secret that was made", &session.Attempt{At: noon, Bad: 1}) {
+		t.Error("its own attempt counts as that of another process")
+	}
+	if !a.wants(billing, "another state Secret", &session.Attempt{At: noon.Add(time.Second), Bad: 1}) {
+		t.Error("an attempt that it did not begin is not looked at")
 	}
 }
 
@@ -118,7 +133,7 @@ func TestLargestStoredCountStandsForTheAccount(t *testing.T) {
 		t.Fatalf("held until %v with three bad logins", got)
 	}
 	f := fingerprintOf(vaultURL, credentialsWith("another"))
-	if bad := a.begin(billing, "s", f, noon.Add(time.Minute)); bad != 4 {
+	if bad := a.begin(billing, f, noon.Add(time.Minute)); bad != 4 {
 		t.Errorf("the next login is bad login number %d, want 4", bad)
 	}
 }
@@ -160,7 +175,7 @@ func TestCrashesBeforeTheAnswerIsStoredCannotLockTheAccount(t *testing.T) {
 			continue
 		}
 		login = fingerprintOf(vaultURL, credentialsWith("wrong"))
-		stored = &session.Attempt{At: now, Bad: a.begin(billing, "s", login, now)}
+		stored = &session.Attempt{At: now, Bad: a.begin(billing, login, now)}
 		logins++
 	}
 	if logins >= 5 {

@@ -159,7 +159,7 @@ func (p *pass) intend(ctx context.Context) error {
 		Identity: p.wanted,
 		Account:  l.account,
 		At:       now.UTC(),
-		Bad:      p.accounts.begin(l.account, p.state.meta.UID, l.fingerprint, now),
+		Bad:      p.accounts.begin(l.account, l.fingerprint, now),
 	}
 	return p.write(ctx, next)
 }
