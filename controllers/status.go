@@ -57,8 +57,11 @@ func (r *Reconciler) writeStatus(ctx context.Context, p *pass, status api.Secret
 		if err := r.live.Get(ctx, p.name(), current); err != nil {
 			return client.IgnoreNotFound(err)
 		}
-		if current.UID != p.session.UID || current.ResourceVersion == version {
-			return nil // its creation, or its next change, brings it to the queue
+		if current.UID != p.session.UID {
+			return nil // its creation brings it to the queue
+		}
+		if current.ResourceVersion == version {
+			return fmt.Errorf("write the status: %w", err) // something else than an edit is in the way
 		}
 		version = current.ResourceVersion
 	}
