@@ -36,6 +36,8 @@ type operatorOptions struct {
 	controllers.Options
 	namespaces []string
 	selector   labels.Selector
+	// transport, if any, stands between the operator and the API server.
+	transport func(http.RoundTripper) http.RoundTripper
 }
 
 // startOperator runs an operator until the spec ends or stop is called, whichever is first.
@@ -56,6 +58,9 @@ func startOperator(change ...func(*operatorOptions)) *operator {
 	op := &operator{requests: &requestLog{}, metrics: o.Metrics.(*prometheus.Registry)} //nolint:forcetypeassert // set above
 	cfg := rest.CopyConfig(operatorConfig)
 	cfg.Wrap(op.requests.wrap)
+	if o.transport != nil {
+		cfg.Wrap(o.transport)
+	}
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
 		Scheme:                  scheme,
 		Cache:                   controllers.CacheOptions(o.namespaces, o.selector),

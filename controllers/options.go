@@ -16,6 +16,8 @@ type Options struct {
 	RejectedCredentialsRetry time.Duration
 	// EndpointConcurrency bounds the requests at a time per Secret Server.
 	EndpointConcurrency int
+	// RequestTimeout bounds one request to the API server; 0: 15 seconds.
+	RequestTimeout time.Duration
 	// Metrics is where the operator's metrics are registered.
 	Metrics prometheus.Registerer
 }

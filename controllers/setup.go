@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -35,10 +37,7 @@ import (
 
 // Setup adds the reconciler to a manager whose cache was made with CacheOptions.
 func Setup(ctx context.Context, mgr ctrl.Manager, options Options, dial Dialer, c clock.Clock) error {
-	// Reads through this client are live. The manager's own would start to cache each kind that is read.
-	live, err := client.New(mgr.GetConfig(), client.Options{
-		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
-	})
+	live, err := newLiveClient(mgr, cmp.Or(options.RequestTimeout, requestTimeout))
 	if err != nil {
 		return fmt.Errorf("make the API client: %w", err)
 	}
@@ -63,6 +62,22 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options, dial Dialer, 
 		metrics:      m,
 	}
 	return r.watch(ctx, mgr, queue)
+}
+
+// requestTimeout bounds a request to the API server. One that is never answered must not keep a worker for ever; the
+// requests are small, and an API server that needs longer is in trouble.
+const requestTimeout = 15 * time.Second
+
+// newLiveClient makes a client that reads and writes the API server itself. The manager's own would start to cache each
+// kind that is read, and must not be bounded, since it watches.
+func newLiveClient(mgr ctrl.Manager, timeout time.Duration) (client.Client, error) {
+	config := rest.CopyConfig(mgr.GetConfig())
+	config.Timeout = timeout
+	bounded, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, err
+	}
+	return client.New(config, client.Options{HTTPClient: bounded, Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
 }
 
 // watch says what brings a session back to the queue.
