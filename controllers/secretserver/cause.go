@@ -20,6 +20,7 @@ const (
 	HandshakeFailed                     // TLS, for any other reason
 	PlainHTTP                           // the server does not speak TLS on this port
 	InvalidURL                          // the endpoint's URL is no https base URL
+	Withheld                            // a connection was had, but not the permission: see [WithPermit]
 
 	// With NotSent or Ambiguous.
 
@@ -73,6 +74,7 @@ func (c Cause) String() string {
 		HandshakeFailed:      "TLS handshake failed",
 		PlainHTTP:            "plain HTTP instead of TLS",
 		InvalidURL:           "not an https base URL",
+		Withheld:             "withheld",
 		Canceled:             "canceled",
 		TimedOut:             "timed out",
 		ConnectionLost:       "connection lost",

@@ -29,6 +29,7 @@ type Client struct {
 	timeout   time.Duration
 	userAgent string
 	now       func() time.Time
+	permit    func() bool // may be nil
 }
 
 // Authenticate runs the password grant: a login. It sends the domain and the OTP only if they are not empty. The error is

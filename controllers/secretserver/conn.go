@@ -25,7 +25,7 @@ func (p *Pool) dialTLS(config *tls.Config) func(ctx context.Context, network, ad
 		if err != nil {
 			return nil, err //nolint:wrapcheck // classified by type
 		}
-		raw, err := p.dial(ctx, network, address)
+		raw, err := p.dialGated(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}

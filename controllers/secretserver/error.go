@@ -42,7 +42,7 @@ type Kind uint8
 // The kinds.
 const (
 	// NotSent: provably, the server got nothing of the request that it could read. No connection was had, or those that were
-	// had broke before anything got through. For a token check see [Client.Verify].
+	// had broke before anything got through, or permission to send was gone. For a token check see [Client.Verify].
 	NotSent Kind = iota + 1
 	// Ambiguous: the server may have got the request and acted on it, but its answer did not arrive whole.
 	Ambiguous

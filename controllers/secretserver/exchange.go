@@ -74,6 +74,9 @@ func (c *Client) exchange(ctx context.Context, operation Operation, request *htt
 	bounded, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	passage := &passage{}
+	if operation.spends() {
+		passage.permit = c.permit
+	}
 	// The bare transport: http.Client is what follows redirects, keeps cookies and puts URLs into errors.
 	response, err := c.transport.RoundTrip(request.WithContext(passage.watch(bounded)))
 	if err != nil {

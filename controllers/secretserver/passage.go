@@ -18,6 +18,9 @@ type passage struct {
 	connected       atomic.Bool
 	handshakeFailed atomic.Bool
 	answered        atomic.Bool
+
+	permit   func() bool // asked before the first byte; nil: nobody needs to be asked
+	withheld atomic.Bool // it said no, and nothing was written to the last connection
 }
 
 // watch returns a context that makes net/http report to the passage.
@@ -25,8 +28,14 @@ func (p *passage) watch(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		// net/http wants a second connection only when nothing was written to the first; see Client.form. A GET is different,
 		// but has no effect: what became of the last one is what matters; see Client.Verify.
-		GetConn: func(string) { p.connected.Store(false) },
-		GotConn: func(httptrace.GotConnInfo) { p.connected.Store(true) },
+		GetConn: func(string) {
+			p.connected.Store(false)
+			p.withheld.Store(false)
+		},
+		GotConn: func(info httptrace.GotConnInfo) {
+			p.connected.Store(true)
+			p.guard(info.Conn)
+		},
 		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
 			if err != nil {
 				p.handshakeFailed.Store(true)
@@ -36,9 +45,9 @@ func (p *passage) watch(ctx context.Context) context.Context {
 	})
 }
 
-// kind of a failure to get an answer. A request that had a connection counts as sent.
+// kind of a failure to get an answer. A request that had a connection counts as sent, unless it was withheld.
 func (p *passage) kind() Kind {
-	if p.connected.Load() {
+	if p.connected.Load() && !p.withheld.Load() {
 		return Ambiguous
 	}
 	return NotSent
@@ -46,6 +55,9 @@ func (p *passage) kind() Kind {
 
 // cause of a failure to get a whole answer within ctx.
 func (p *passage) cause(ctx context.Context, err error) Cause {
+	if p.withheld.Load() {
+		return Withheld
+	}
 	if !p.connected.Load() {
 		if cause := proxyCause(err); cause != 0 {
 			return cause

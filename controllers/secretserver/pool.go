@@ -40,6 +40,7 @@ type Pool struct {
 	proxy     func(*http.Request) (*url.URL, error)
 	dial      func(ctx context.Context, network, address string) (net.Conn, error)
 	system    func() (*x509.CertPool, error)
+	permit    func() bool // may be nil
 
 	mu         sync.Mutex
 	transports map[transportKey]*transport
@@ -97,7 +98,7 @@ func (p *Pool) Client(e Endpoint) (*Client, error) {
 	if timeout <= 0 {
 		timeout = defaultTimeout
 	}
-	return &Client{transport: shared, base: base, timeout: timeout, userAgent: p.userAgent, now: p.now}, nil
+	return &Client{transport: shared, base: base, timeout: timeout, userAgent: p.userAgent, now: p.now, permit: p.permit}, nil
 }
 
 // CloseIdle closes the connections that no request is using, and forgets all endpoints. It disturbs no request, and the Pool
@@ -193,7 +194,7 @@ func (p *Pool) newTransport(base *url.URL, roots *x509.CertPool, serverName stri
 	made := &http.Transport{
 		Protocols:       &protocols,
 		Proxy:           p.proxy,
-		DialContext:     p.dial,
+		DialContext:     p.dialGated,
 		TLSClientConfig: config,
 		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
 			if answer.StatusCode != http.StatusOK {
