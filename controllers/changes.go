@@ -75,6 +75,16 @@ func (w *wakeableQueue) start(_ context.Context, queue workqueue.TypedRateLimiti
 	return nil
 }
 
+// due is how many sessions could be worked on now, and wait for a worker.
+func (w *wakeableQueue) due() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.queue == nil {
+		return 0
+	}
+	return w.queue.Len()
+}
+
 func (w *wakeableQueue) wake(name types.NamespacedName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -48,6 +48,7 @@ type Reconciler struct {
 	expectations *expectations
 	memory       *memory
 	metrics      *metrics
+	liveness     *liveness
 }
 
 // maxSteps bounds a pass. The longest healthy one takes five: read the credentials, log in, publish, remove the old
@@ -59,6 +60,7 @@ var errUnsettled = errors.New("the session did not settle within one pass")
 
 // Reconcile takes a session as far as it can be taken now, and writes its status in one place.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	defer r.liveness.begin(request.NamespacedName)()
 	defer r.logins.settle(request.NamespacedName)
 	defer r.requests.settle(request.NamespacedName)
 	p, err := r.observe(ctx, request.NamespacedName)

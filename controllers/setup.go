@@ -35,7 +35,7 @@ import (
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// Setup adds the reconciler to a manager whose cache was made with CacheOptions.
+// Setup adds the reconciler, and the checks of its liveness, to a manager whose cache was made with CacheOptions.
 func Setup(ctx context.Context, mgr ctrl.Manager, options Options, dial Dialer, c clock.Clock) error {
 	live, err := newLiveClient(mgr, cmp.Or(options.RequestTimeout, requestTimeout))
 	if err != nil {
@@ -60,6 +60,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options, dial Dialer, 
 		expectations: newExpectations(c),
 		memory:       newMemory(),
 		metrics:      m,
+		liveness:     newLiveness(SystemClocks(c), queue.due, mgr.Elected()),
+	}
+	if err := r.liveness.addTo(mgr); err != nil {
+		return fmt.Errorf("add the liveness checks: %w", err)
 	}
 	return r.watch(ctx, mgr, queue)
 }
