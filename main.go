@@ -17,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
@@ -130,21 +131,18 @@ func run(ctx context.Context, s settings) error {
 	if err := errors.Join(corev1.AddToScheme(scheme), api.AddToScheme(scheme)); err != nil {
 		return err
 	}
-	mgr, err := ctrl.NewManager(cfg, managerOptions(s, scheme))
+	mgr, err := newManager(cfg, &s, scheme)
 	if err != nil {
 		return fmt.Errorf("make the manager: %w", err)
 	}
-	pool := secretserver.NewPool(clock.RealClock{}.Now, secretserver.WithVersion(version))
+	pool := secretserver.NewPool(clock.RealClock{}.Now, secretserver.WithVersion(version), secretserver.WithPermit(s.Leading))
 	defer pool.CloseIdle()
 	dial := func(e secretserver.Endpoint) (controllers.SecretServer, error) { return pool.Client(e) }
 	if err := controllers.Setup(ctx, mgr, s.Options, dial, clock.RealClock{}); err != nil {
 		return err
 	}
-	if err := errors.Join(
-		mgr.AddHealthzCheck("ping", healthz.Ping),
-		mgr.AddReadyzCheck("caches", cachesSynced(mgr)),
-	); err != nil {
-		return fmt.Errorf("add the probes: %w", err)
+	if err := mgr.AddReadyzCheck("caches", cachesSynced(mgr)); err != nil {
+		return fmt.Errorf("add the readiness check: %w", err)
 	}
 	return mgr.Start(ctx)
 }
@@ -152,6 +150,25 @@ func run(ctx context.Context, s settings) error {
 // shutdownTimeout lets a grant in flight be answered and stored before the process ends, as long as the session's
 // timeoutSeconds is not above its default. One that is cut off costs a login.
 const shutdownTimeout = 42 * time.Second
+
+// newManager makes the manager, and with --leader-elect the lease that says whether this process may ask for grants.
+func newManager(cfg *rest.Config, s *settings, scheme *runtime.Scheme) (ctrl.Manager, error) {
+	options := managerOptions(*s, scheme)
+	if !s.leaderElect {
+		return ctrl.NewManager(cfg, options)
+	}
+	lease, err := controllers.NewLease(cfg, s.leaderElectionNamespace, options.LeaderElectionID, controllers.SystemClocks(clock.RealClock{}))
+	if err != nil {
+		return nil, err
+	}
+	s.Leading = lease.SurelyOurs
+	options.LeaderElectionResourceLockInterface = lease
+	mgr, err := ctrl.NewManager(cfg, options)
+	if err == nil {
+		lease.RecordWith(mgr)
+	}
+	return mgr, err
+}
 
 func managerOptions(s settings, scheme *runtime.Scheme) ctrl.Options {
 	metrics := metricsserver.Options{BindAddress: s.metricsAddress, SecureServing: s.metricsSecure}
@@ -165,7 +182,9 @@ func managerOptions(s settings, scheme *runtime.Scheme) ctrl.Options {
 		HealthProbeBindAddress:        s.probeAddress,
 		LeaderElection:                s.leaderElect,
 		LeaderElectionID:              controllers.LeaseName(s.namespaces, s.sessions),
-		LeaderElectionNamespace:       s.leaderElectionNamespace,
+		LeaseDuration:                 new(controllers.LeaseDuration),
+		RenewDeadline:                 new(controllers.RenewDeadline),
+		RetryPeriod:                   new(controllers.RetryPeriod),
 		LeaderElectionReleaseOnCancel: true, // run returns right after the manager
 		GracefulShutdownTimeout:       new(shutdownTimeout),
 	}

@@ -34,7 +34,10 @@ func (p *pass) refresh(ctx context.Context) error {
 	if err != nil || server == nil {
 		return err
 	}
-	refreshToken, err := p.claim(ctx)
+	if err := p.mayGrant(ctx); err != nil {
+		return err
+	}
+	refreshToken, err := p.claim(context.WithoutCancel(ctx))
 	if errors.Is(err, errLost) {
 		return p.reload(ctx)
 	}
@@ -60,6 +63,9 @@ func (p *pass) refreshFailed(ctx context.Context, err error) error {
 	failed, ok := errors.AsType[*secretserver.Error](err)
 	if !ok {
 		return fmt.Errorf("refresh grant: %w", err)
+	}
+	if failed.Cause == secretserver.Withheld {
+		return p.withdraw(ctx, session.RefreshToken)
 	}
 	switch failed.Kind {
 	case secretserver.NotSent:
@@ -103,7 +109,10 @@ func (p *pass) logIn(ctx context.Context) error {
 			return p.loginFailed(ctx, err)
 		}
 	}
-	if err := p.intend(ctx); err != nil {
+	if err := p.mayGrant(ctx); err != nil {
+		return err
+	}
+	if err := p.intend(context.WithoutCancel(ctx)); err != nil {
 		p.accounts.harmless(l.account, l.fingerprint, p.now())
 		if errors.Is(err, errLost) {
 			return p.reload(ctx)
@@ -150,6 +159,8 @@ func (p *pass) loginFailed(ctx context.Context, err error) error {
 	l, now := p.login, p.now()
 	attempt := p.state.record.Attempt
 	switch {
+	case failed.Cause == secretserver.Withheld:
+		return p.withdraw(ctx, session.Password)
 	case failed.Operation != secretserver.PasswordGrant:
 		// Secret Server was asked something harmless, and no login was made.
 	case failed.Kind == secretserver.Refused:

@@ -69,7 +69,7 @@ func startOperator(change ...func(*operatorOptions)) *operator {
 		GracefulShutdownTimeout: new(30 * time.Second),
 	})
 	Expect(err).NotTo(HaveOccurred())
-	pool := secretserver.NewPool(time.Now)
+	pool := secretserver.NewPool(time.Now, secretserver.WithPermit(o.Leading))
 	dial := func(e secretserver.Endpoint) (controllers.SecretServer, error) {
 		c, err := pool.Client(e)
 		if err != nil {

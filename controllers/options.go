@@ -18,6 +18,9 @@ type Options struct {
 	EndpointConcurrency int
 	// RequestTimeout bounds one request to the API server; 0: 15 seconds.
 	RequestTimeout time.Duration
+	// Leading reports whether this process is surely the leader, which alone may ask for grants; nil: it always is. It
+	// must be quick, and safe for concurrent use.
+	Leading func() bool
 	// Metrics is where the operator's metrics are registered.
 	Metrics prometheus.Registerer
 }

@@ -36,6 +36,9 @@ type pass struct {
 	failure failure
 	handled string // the refresh request that was acted on last
 	notes   notes
+
+	// handledBefore is the refresh request that the record named before the present grant was begun.
+	handledBefore string
 }
 
 // state is the state Secret: its metadata as watched, its content once loaded.

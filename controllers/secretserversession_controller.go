@@ -74,6 +74,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, nil
 	}
 	plan, err := p.run(ctx)
+	if errors.Is(err, errNotLeading) {
+		return standDown(ctx), nil
+	}
 	p.forbidden(err)
 	if p.session.DeletionTimestamp.IsZero() {
 		err = errors.Join(err, r.report(ctx, p, plan))

@@ -1,0 +1,60 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"tokensync.dev/secret-server-operator/controllers/session"
+)
+
+// errNotLeading ends the pass of an operator that may not be the leader any more: nothing was spent.
+var errNotLeading = errors.New("not surely the leader")
+
+// leadingRetry is when a session is looked at again after that. Mostly the process has ended by then; if not, the lease
+// was renewed late.
+const leadingRetry = time.Second
+
+// mayGrant is asked before a grant is begun in the state Secret. The connection asks once more, with the same function,
+// before it sends: see secretserver.WithPermit. A process that is stopping begins none; one that was begun goes on, so
+// that a stop leaves no claimed token behind, and no login that seems to have been made.
+func (p *pass) mayGrant(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("begin a grant: %w", err)
+	}
+	p.handledBefore = p.state.record.Handled
+	if p.options.Leading == nil || p.options.Leading() {
+		return nil
+	}
+	return errNotLeading
+}
+
+// standDown ends a pass without a word to anybody: the leader, whoever it is, reports.
+func standDown(ctx context.Context) ctrl.Result {
+	log.FromContext(ctx).V(1).Info("this process may not be the leader any more; it asks for no grant")
+	return ctrl.Result{RequeueAfter: leadingRetry}
+}
+
+// withdraw undoes what was written of a grant that was withheld, if it still stands: another leader may have gone on
+// from it.
+func (p *pass) withdraw(ctx context.Context, grant session.GrantType) error {
+	var err error
+	// What a user asked for is still to be done.
+	p.state.record.Handled, p.state.stored.Handled = p.handledBefore, p.handledBefore
+	switch grant {
+	case session.RefreshToken:
+		err = p.putBack(ctx)
+	case session.Password:
+		settled := *p.state.record.Attempt
+		settled.Bad = p.accounts.harmless(p.login.account, p.login.fingerprint, p.now())
+		err = p.note(ctx, settled)
+	}
+	if err != nil && !errors.Is(err, errLost) {
+		return err
+	}
+	return errNotLeading
+}

@@ -1,0 +1,87 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/client-go/tools/record"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/leaderelection"
+	"sigs.k8s.io/controller-runtime/pkg/recorder"
+)
+
+// Lease is the lock of the leader's election, as controller-runtime makes it, which also notes all that becomes of it.
+type Lease struct {
+	resourcelock.Interface
+
+	leadership *leadership
+	events     *laterEvents
+}
+
+// NewLease makes the lock on the lease of that name; without a namespace it is in the pod's own.
+func NewLease(cfg *rest.Config, namespace, name string, clocks Clocks) (*Lease, error) {
+	events := &laterEvents{}
+	lock, err := leaderelection.NewResourceLock(cfg, events, leaderelection.Options{
+		LeaderElection:          true,
+		LeaderElectionID:        name,
+		LeaderElectionNamespace: namespace,
+		RenewDeadline:           RenewDeadline,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the lock for the leader's election: %w", err)
+	}
+	return &Lease{lock, &leadership{clocks: clocks}, events}, nil
+}
+
+// SurelyOurs reports whether nobody else can hold the lease now. It is quick and safe for concurrent use.
+func (l *Lease) SurelyOurs() bool { return l.leadership.sure() }
+
+// RecordWith has the election recorded in the events of the manager that was made with the lock, before it starts.
+func (l *Lease) RecordWith(mgr ctrl.Manager) {
+	l.events.EventRecorder = mgr.GetEventRecorderFor(l.Identity()) //nolint:staticcheck // what client-go's lock can use
+}
+
+// Get notes that somebody else holds the lease, or nobody.
+func (l *Lease) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+	found, raw, err := l.Interface.Get(ctx)
+	if apierrors.IsNotFound(err) || err == nil && found.HolderIdentity != l.Identity() {
+		l.leadership.lose()
+	}
+	return found, raw, err //nolint:wrapcheck // client-go classifies it
+}
+
+// Create takes a lease that is not there.
+func (l *Lease) Create(ctx context.Context, wanted resourcelock.LeaderElectionRecord) error {
+	return l.write(wanted, func() error { return l.Interface.Create(ctx, wanted) })
+}
+
+// Update renews, takes or releases the lease.
+func (l *Lease) Update(ctx context.Context, wanted resourcelock.LeaderElectionRecord) error {
+	return l.write(wanted, func() error { return l.Interface.Update(ctx, wanted) })
+}
+
+// write notes a renewal as of before it was asked for, and a release at once: it may take effect whatever its answer.
+func (l *Lease) write(wanted resourcelock.LeaderElectionRecord, write func() error) error {
+	if wanted.HolderIdentity != l.Identity() {
+		l.leadership.lose()
+		return write()
+	}
+	asked := l.leadership.clocks()
+	err := write()
+	if err == nil {
+		l.leadership.renew(asked)
+	}
+	return err
+}
+
+// laterEvents stands for the event recorder of a manager: the lock needs one to be made, and the manager the lock.
+type laterEvents struct {
+	recorder.Provider // nil; the lock asks for nothing but what follows
+	record.EventRecorder
+}
+
+// GetEventRecorderFor implements recorder.Provider.
+func (l *laterEvents) GetEventRecorderFor(string) record.EventRecorder { return l }
