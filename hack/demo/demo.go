@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tokensync.dev/secret-server-operator/controllers/secretserver/secretservertest"
+	"tokensync.dev/secret-server-operator/hack/operator"
 )
 
 // namespace is that of the samples.
@@ -26,7 +27,7 @@ type demo struct {
 	samples      *samples
 	cluster      *cluster
 	vault        *vault
-	operator     *operator // nil until it is started
+	operator     *operator.Process // nil until it is started
 	observations chan observation
 	story        *story
 	promises     *promises
@@ -125,10 +126,12 @@ func (d *demo) startOperator(ctx context.Context) error {
 		return err
 	}
 	d.afterwards(func() error { return os.RemoveAll(dir) })
-	if d.operator, err = startOperator(ctx, d.options.operator, kubeconfig, dir); err != nil {
+	if d.operator, err = operator.Start(ctx, operator.Options{
+		Binary: d.options.operator, Kubeconfig: kubeconfig, Log: filepath.Join(dir, "operator.log"),
+	}); err != nil {
 		return err
 	}
-	d.afterwards(d.operator.stop)
+	d.afterwards(d.operator.Stop)
 	return nil
 }
 
@@ -166,8 +169,8 @@ func (d *demo) narrate(ctx context.Context) error {
 			if err := d.act(ctx); err != nil && ctx.Err() == nil {
 				return err
 			}
-		case <-d.operator.ended:
-			return d.operator.failure()
+		case <-d.operator.Done():
+			return d.operator.Err()
 		case <-ctx.Done():
 			d.screen.show(line{at: time.Now(), event: "end", detail: context.Cause(ctx).Error()})
 			return nil
@@ -214,7 +217,7 @@ Meanwhile, in another terminal:
   tail -f %[6]s
 
 %[7]s
-`, d.cluster.KubeconfigPath(), kubectl, namespace, session.Name, session.TargetName(), d.operator.log, ending)
+`, d.cluster.KubeconfigPath(), kubectl, namespace, session.Name, session.TargetName(), d.operator.Log(), ending)
 	d.screen.heading()
 }
 
@@ -233,7 +236,7 @@ func (d *demo) withLastWords(err error) error {
 	if d.operator == nil {
 		return err
 	}
-	return fmt.Errorf("%w\n%s", err, d.operator.lastWords())
+	return fmt.Errorf("%w\n%s", err, d.operator.LastWords())
 }
 
 // afterwards has something done when the demo ends, before what was asked for earlier.

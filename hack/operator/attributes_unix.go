@@ -1,8 +1,8 @@
 //go:build unix && !linux
 
-package main
+package operator
 
 import "syscall"
 
-// attributes keep Ctrl-C from the operator, as the demo ends it in order.
+// attributes keep Ctrl-C from the operator, as its owner ends it in order.
 func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
