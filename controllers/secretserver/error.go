@@ -16,6 +16,7 @@ const (
 	RefreshGrant                       // spending a refresh token
 	VerifyToken                        // asking whether an access token is alive
 	RevokeToken                        // ending an access token
+	ReadClock                          // asking for the time
 )
 
 // String names the operation for people.
@@ -31,6 +32,8 @@ func (o Operation) String() string {
 		return "token check"
 	case RevokeToken:
 		return "token revocation"
+	case ReadClock:
+		return "clock check"
 	default:
 		return "unknown operation"
 	}

@@ -104,7 +104,7 @@ func (o Operation) reads(status int) int64 {
 	switch {
 	case status == http.StatusForbidden && ofToken, status/100 == 2 && o == VerifyToken:
 		return maxTokenAnswer
-	case status == http.StatusOK && !ofToken:
+	case status == http.StatusOK && !ofToken && o != ReadClock:
 		return maxAnswer
 	default:
 		return 0

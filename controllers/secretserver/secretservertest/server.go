@@ -113,6 +113,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.leave()
+	s.date(w)
 	c := s.call(r)
 	if f := s.strike(&c); f != nil {
 		s.suffer(w, r, &c, f)
@@ -121,6 +122,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer := c.process()
 	s.note(&c, &answer, nil)
 	answer.write(w)
+}
+
+// date puts the server's clock into the answer, if it has one of its own.
+func (s *Server) date(w http.ResponseWriter) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.options.Clock != nil {
+		w.Header().Set("Date", s.options.Clock().UTC().Format(http.TimeFormat))
+	}
 }
 
 func (s *Server) enter() bool {
