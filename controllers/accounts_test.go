@@ -208,6 +208,8 @@ func TestFingerprintTellsLoginsApart(t *testing.T) {
 		"another server":              {vaultURL + "2", secretserver.Credentials{Username: "u", Password: "p", Domain: "d"}, false},
 		"a shifted border":            {vaultURL, secretserver.Credentials{Username: "up", Domain: "d"}, false},
 		"no domain":                   {vaultURL, secretserver.Credentials{Username: "u", Password: "p"}, false},
+		"an OTP seed":                 {vaultURL, secretserver.Credentials{Username: "u", Password: "p", Domain: "d", OTPSeed: "s"}, false},
+		"a one-time code":             {vaultURL, secretserver.Credentials{Username: "u", Password: "p", Domain: "d", OTP: "123456"}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := f.matches(c.url, c.with); got != c.want {

@@ -45,6 +45,9 @@ func (p *pass) readCredentials(ctx context.Context) error {
 			return nil
 		}
 	}
+	if credentials.OTPSeed, p.credentialsFault = seedOf(secret, ref.OTPSeedKey); p.credentialsFault != nil {
+		return nil
+	}
 	return p.consider(ctx, credentials)
 }
 
@@ -58,6 +61,21 @@ func credentialsFault(secret *corev1.Secret, key string) *fault {
 		return nil
 	}
 	return &fault{api.ReasonCredentialsInvalid, fmt.Sprintf("Key %q of Secret %q %s. Set it to log in.", key, secret.Name, problem)}
+}
+
+// seedOf reads the OTP seed under a key, none if there is no key, or says what is wrong with it.
+func seedOf(secret *corev1.Secret, key string) (string, *fault) {
+	if key == "" {
+		return "", nil
+	}
+	if f := credentialsFault(secret, key); f != nil {
+		return "", f
+	}
+	seed, problem := readSeed(secret.Data[key])
+	if problem != "" {
+		return "", &fault{api.ReasonCredentialsInvalid, fmt.Sprintf("Key %q of Secret %q %s", key, secret.Name, problem)}
+	}
+	return seed, nil
 }
 
 // consider compares a login with the stored session and with what is known of the account.
@@ -75,6 +93,9 @@ func (p *pass) consider(ctx context.Context, credentials secretserver.Credential
 		l.fingerprint = p.state.stored.Fingerprint
 	}
 	l.verdict = p.accounts.verdict(l.account, url, credentials, p.now())
+	if credentials.OTPSeed != "" {
+		l.codeAt = p.codes.nextAt(l.account, p.now())
+	}
 	p.login = l
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 
 const saltSize = 16
 
-// fingerprint tells whether two logins were made with the same endpoint, account and password, without holding them.
+// fingerprint tells whether two logins were made with the same endpoint, account, password and OTP seed, without holding them.
 // It is salted, so that equal passwords do not show, and kept only where the tokens themselves are: in memory and in
 // the state Secret's data.
 type fingerprint []byte
@@ -37,6 +37,9 @@ func (f fingerprint) matches(serverURL string, c secretserver.Credentials) bool 
 func digestLogin(salt []byte, serverURL string, c secretserver.Credentials) []byte {
 	mac := hmac.New(sha256.New, salt)
 	writeFields(mac, canonical(serverURL), c.Domain, c.Username, c.Password)
+	if c.OTPSeed != "" { // without one it must stay what earlier releases stored
+		writeFields(mac, c.OTPSeed)
+	}
 	return mac.Sum(nil)
 }
 
@@ -48,7 +51,11 @@ func accountOf(serverURL string, c secretserver.Credentials) string {
 // sourceOf names the part of a session's identity that its spec decides.
 func sourceOf(s *api.SecretServerSession) string {
 	c := s.Spec.Credentials
-	return shortDigest(serverURL(s), c.Domain, c.SecretRef.Name, c.UsernameKey, c.PasswordKey)
+	fields := []string{serverURL(s), c.Domain, c.SecretRef.Name, c.UsernameKey, c.PasswordKey}
+	if c.OTPSeedKey != "" { // without one it must stay what earlier releases stored
+		fields = append(fields, c.OTPSeedKey)
+	}
+	return shortDigest(fields...)
 }
 
 // serverURL is the session's base URL without trailing slashes.

@@ -65,7 +65,7 @@ func (p *pass) refreshFailed(ctx context.Context, err error) error {
 		return fmt.Errorf("refresh grant: %w", err)
 	}
 	if failed.Cause == secretserver.Withheld {
-		return p.withdraw(ctx, session.RefreshToken)
+		return p.withheld(ctx, session.RefreshToken)
 	}
 	switch failed.Kind {
 	case secretserver.NotSent:
@@ -109,6 +109,9 @@ func (p *pass) logIn(ctx context.Context) error {
 			return p.loginFailed(ctx, err)
 		}
 	}
+	if ready, err := p.prepareCode(ctx, server); !ready || err != nil {
+		return err
+	}
 	if err := p.mayGrant(ctx); err != nil {
 		return err
 	}
@@ -118,6 +121,9 @@ func (p *pass) logIn(ctx context.Context) error {
 			return p.reload(ctx)
 		}
 		return err
+	}
+	if !p.useCode() {
+		return p.withdraw(ctx, session.Password)
 	}
 
 	issued := p.now()
@@ -160,7 +166,7 @@ func (p *pass) loginFailed(ctx context.Context, err error) error {
 	attempt := p.state.record.Attempt
 	switch {
 	case failed.Cause == secretserver.Withheld:
-		return p.withdraw(ctx, session.Password)
+		return p.withheld(ctx, session.Password)
 	case failed.Operation != secretserver.PasswordGrant:
 		// Secret Server was asked something harmless, and no login was made.
 	case failed.Kind == secretserver.Refused:
@@ -173,14 +179,19 @@ func (p *pass) loginFailed(ctx context.Context, err error) error {
 	case mayHaveCounted(failed):
 		// It stays counted, as intend has stored it.
 	default:
-		settled := *attempt
-		settled.Bad = p.accounts.harmless(l.account, l.fingerprint, now)
-		if err := p.note(ctx, settled); err != nil {
+		if err := p.acquit(ctx); err != nil {
 			return err
 		}
 	}
 	p.failed(session.Password, failed)
 	return nil
+}
+
+// acquit notes that the login of intend cannot have counted as a bad one.
+func (p *pass) acquit(ctx context.Context) error {
+	settled := *p.state.record.Attempt
+	settled.Bad = p.accounts.harmless(p.login.account, p.login.fingerprint, p.now())
+	return p.note(ctx, settled)
 }
 
 // mayHaveCounted reports whether a login that failed so may have counted as a bad one: its answer was lost on the way,

@@ -26,7 +26,7 @@ func (p *pass) mayGrant(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("begin a grant: %w", err)
 	}
-	p.handledBefore = p.state.record.Handled
+	p.handledBefore = p.handled
 	if p.options.Leading == nil || p.options.Leading() {
 		return nil
 	}
@@ -39,22 +39,20 @@ func standDown(ctx context.Context) ctrl.Result {
 	return ctrl.Result{RequeueAfter: leadingRetry}
 }
 
-// withdraw undoes what was written of a grant that was withheld, if it still stands: another leader may have gone on
-// from it.
-func (p *pass) withdraw(ctx context.Context, grant session.GrantType) error {
-	var err error
-	// What a user asked for is still to be done.
-	p.state.record.Handled, p.state.stored.Handled = p.handledBefore, p.handledBefore
-	switch grant {
-	case session.RefreshToken:
-		err = p.putBack(ctx)
-	case session.Password:
-		settled := *p.state.record.Attempt
-		settled.Bad = p.accounts.harmless(p.login.account, p.login.fingerprint, p.now())
-		err = p.note(ctx, settled)
-	}
-	if err != nil && !errors.Is(err, errLost) {
+// withheld ends the pass of a grant that was not sent, since another process may lead. That one may have gone on from what
+// was written here, and then there is nothing to undo.
+func (p *pass) withheld(ctx context.Context, grant session.GrantType) error {
+	if err := p.withdraw(ctx, grant); err != nil && !errors.Is(err, errLost) {
 		return err
 	}
 	return errNotLeading
+}
+
+// withdraw undoes what was written of a grant that was not sent after all. What a user asked for is still to be done.
+func (p *pass) withdraw(ctx context.Context, grant session.GrantType) error {
+	p.handled, p.state.record.Handled, p.state.stored.Handled = p.handledBefore, p.handledBefore, p.handledBefore
+	if grant == session.RefreshToken {
+		return p.putBack(ctx)
+	}
+	return p.acquit(ctx)
 }

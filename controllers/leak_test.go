@@ -76,7 +76,7 @@ func (w *world) secrets(ctx context.Context) []string {
 	Expect(admin.List(ctx, list, client.InNamespace(w.namespace))).To(Succeed())
 	var found []string
 	for _, secret := range list.Items {
-		for _, key := range slices.Concat([]string{"password"}, tokenKeys) {
+		for _, key := range slices.Concat([]string{"password", "otp"}, tokenKeys) {
 			found = append(found, string(secret.Data[key]))
 		}
 	}
@@ -152,7 +152,7 @@ func objects(ctx context.Context, namespace string) map[string]string {
 func telling(o *unstructured.Unstructured) string {
 	GinkgoHelper()
 	if o.GetKind() == "Secret" {
-		keys := []string{"password"}
+		keys := []string{"password", "otp", "pasted"}
 		if metav1.GetControllerOf(o) != nil {
 			keys = tokenKeys
 		}
@@ -187,7 +187,7 @@ var _ = Describe("Passwords and tokens", func() {
 			w.mainStories(ctx, throughTap)
 			stop()
 
-			secrets := tap.secrets()
+			secrets := append(tap.secrets(), otpSeed, plainSeed)
 			Expect(len(secrets)).To(BeNumerically(">", 30), "the tap has seen passwords and tokens")
 			Expect(secrets).To(ContainElements(password, "MARKER-mistyped-password", w.token(ctx, "billing")()))
 			Expect(log.String()).To(And(ContainSubstring(`"level":"debug"`), ContainSubstring(`"action":"Refresh"`)), "the log is talkative")
@@ -195,11 +195,13 @@ var _ = Describe("Passwords and tokens", func() {
 			metrics := gathered(registry, crmetrics.Registry)
 			Expect(metrics).To(ContainSubstring(controllers.MetricGrants))
 			Expect(leaked(metrics, secrets)).To(BeEmpty(), "in the metrics")
+			Expect(codesIn(log.String()+metrics)).To(BeEmpty(), "one-time codes")
 			everything := objects(ctx, w.namespace)
 			Expect(everything).To(HaveKey("SecretServerSession " + w.namespace + "/billing"))
 			Expect(everything).To(HaveKey(HavePrefix("Event ")))
 			for name, text := range everything {
 				Expect(leaked(text, secrets)).To(BeEmpty(), name)
+				Expect(codesIn(text)).To(BeEmpty(), name)
 			}
 		},
 		Entry("with --zap-log-level=debug", "debug"),
@@ -212,6 +214,8 @@ var _ = Describe("Passwords and tokens", func() {
 		token := strings.Repeat("Ag0-_", 50)
 		Expect(suspicious("the token is " + token)).To(Equal([]string{secretservertest.Fingerprint(token)}))
 		Expect(suspicious("the password is " + password)).To(HaveLen(1))
+		Expect(suspicious("the seed is " + otpSeed + " or " + plainSeed)).To(HaveLen(2))
+		Expect(codesIn(`"otp":"012345", Otp: [678901], code 234567`)).To(HaveLen(3))
 		for _, text := range []string{
 			token, "cut short: " + token[:20], base64.StdEncoding.EncodeToString([]byte(token)), "in the middle of " + token[100:140],
 		} {
@@ -229,7 +233,7 @@ var _ = Describe("Passwords and tokens", func() {
 })
 
 // What the whole suite leaves behind is searched for anything that looks like a secret of it: its passwords begin with
-// MARKER-, and a token is a long run of letters of both cases, digits, dashes and underscores.
+// MARKER-, its OTP seed with MARKERSEED where it is not as it was stored, and a token is a long run of letters of both cases, digits, dashes and underscores.
 var _ = AfterSuite(func(ctx SpecContext) {
 	if admin == nil {
 		return // the suite did not get so far
@@ -242,9 +246,13 @@ var _ = AfterSuite(func(ctx SpecContext) {
 })
 
 var (
-	markers = regexp.MustCompile(`.{0,40}MARKER-`)
+	markers = regexp.MustCompile(`.{0,40}?MARKER(?:-|SEED)`)
+	codes   = regexp.MustCompile(`(?i)(?:otp|code)\D{0,12}\d{6}\b`)
 	runs    = regexp.MustCompile(`[A-Za-z0-9_-]{100,}`)
 )
+
+// codesIn are what may be one-time codes in a text. Six digits alone may be anything; these follow a word that says so.
+func codesIn(text string) []string { return codes.FindAllString(text, -1) }
 
 // suspicious are what comes before each secret in a text, and the fingerprints of what may be tokens.
 func suspicious(text string) []string {
@@ -315,6 +323,15 @@ func (w *world) mainStories(ctx context.Context, spec func(*api.SecretServerSess
 	w.createCredentials(ctx, "theirs", "somebody", password)
 	conflicting := w.create(ctx, "conflicting", spec, func(s *api.SecretServerSession) { s.Spec.Target.Name = "theirs" })
 	Eventually(condition(ctx, conflicting, api.ConditionStalled)).Should(Equal("Stalled=True " + api.ReasonTargetConflict))
+
+	By("logging in with a one-time code, and meeting a URI where the seed should be")
+	Expect(w.vault.AddAccount(secretservertest.Account{Username: "secured", Password: password, OTPSeed: plainSeed})).To(Succeed())
+	w.createCredentials(ctx, "secured", "secured", password)
+	w.setKeys(ctx, "secured", map[string]string{"otp": otpSeed, "pasted": "otpauth://totp/secured?secret=" + plainSeed})
+	secured := w.create(ctx, "secured-session", spec, withSeed("secured", "otp"))
+	Eventually(condition(ctx, secured, api.ConditionReady)).Should(Equal(ready))
+	pasted := w.create(ctx, "pasted-session", spec, withSeed("secured", "pasted"))
+	Eventually(condition(ctx, pasted, api.ConditionStalled)).Should(Equal("Stalled=True " + api.ReasonCredentialsInvalid))
 
 	By("being refused, by a server that repeats the password in its answer")
 	w.vault.Inject(secretservertest.Fault{Operation: secretservertest.Password, Effect: secretservertest.Reflect, Count: 1})

@@ -37,7 +37,7 @@ type pass struct {
 	handled string // the refresh request that was acted on last
 	notes   notes
 
-	// handledBefore is the refresh request that the record named before the present grant was begun.
+	// handledBefore is the refresh request that was acted on before the one that the present grant was begun for.
 	handledBefore string
 }
 
@@ -67,6 +67,9 @@ type login struct {
 	account     string
 	fingerprint fingerprint
 	same        bool // as the login that began the present chain
+	// codeAt is when there is a one-time code that was not used yet; code is the one that was made.
+	codeAt time.Time
+	code   usedCode
 	verdict
 }
 
@@ -117,6 +120,7 @@ func (p *pass) observation() session.Observation {
 		o.SameCredentials = p.login.same
 		o.RefusedAt = p.login.refusedAt
 		o.LoginHeldUntil = p.login.heldUntil
+		o.CodeAt = p.login.codeAt
 	}
 	return o
 }

@@ -154,11 +154,15 @@ func (p *pass) rejection() *fault {
 	if p.published && p.state.record.HasToken() {
 		still = " The token that was had before stays in the target until it expires."
 	}
+	what, barred := "user name or password", "locked, disabled, two-factor"
+	if p.session.Spec.Credentials.OTPSeedKey != "" {
+		what, barred = "user name, password or OTP seed", "locked, disabled"
+	}
 	return &fault{api.ReasonCredentialsRejected, fmt.Sprintf(
-		"Secret Server refused the user name or password in Secret %q, or the account may not log in by API "+
-			"(locked, disabled, two-factor, or reserved for application accounts). Correct the Secret; if the "+
+		"Secret Server refused the %s in Secret %q, or the account may not log in by API "+
+			"(%s, or reserved for application accounts). Correct the Secret; if the "+
 			"account itself was mended, set the annotation %s to a new value.%s",
-		ref, api.AnnotationRefreshRequested, still)}
+		what, ref, barred, api.AnnotationRefreshRequested, still)}
 }
 
 // reconcilingBy is what goes on or is retried without a person.
@@ -172,6 +176,8 @@ func reconcilingBy(p *pass, plan session.Plan) *fault {
 		return &fault{p.failure.reason, message}
 	case p.hindrance != nil:
 		return p.hindrance
+	case plan.Obstacle == session.AwaitingCode:
+		return &fault{api.ReasonPending, "The present one-time code of the account has been used; the login is made with the next one, within half a minute."}
 	case plan.Action != session.Wait || plan.Obstacle == session.Busy:
 		if len(p.session.Status.Conditions) == 0 {
 			return &fault{api.ReasonPending, "Work is in progress, or waits for other sessions of the same account or Secret Server."}

@@ -25,6 +25,8 @@ type SecretServer interface {
 	Refresh(ctx context.Context, refreshToken string) (secretserver.Grant, error)
 	// Verify returns nil if the server takes the token, and Kind Refused if it does not.
 	Verify(ctx context.Context, accessToken string) error
+	// Ahead is how far the server's clock is ahead of the operator's. It says anything, and is not to be believed.
+	Ahead(ctx context.Context) (time.Duration, error)
 }
 
 // Dialer makes the client of an endpoint; it connects to nothing yet.
@@ -42,6 +44,7 @@ type Reconciler struct {
 	cache client.Reader
 
 	accounts     *accounts
+	codes        *codes
 	logins       *gate // per account
 	requests     *gate // per Secret Server
 	bundles      *bundles

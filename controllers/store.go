@@ -155,6 +155,9 @@ func (p *pass) intend(ctx context.Context) error {
 	next := p.nextStored()
 	next.Attempted = l.fingerprint
 	next.Handled = p.requested()
+	if l.credentials.OTP != "" {
+		next.CodeStep = l.code.step
+	}
 	next.Attempt = &session.Attempt{
 		Identity: p.wanted,
 		Account:  l.account,

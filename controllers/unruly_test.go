@@ -136,7 +136,6 @@ func (u *unruly) strike(request *http.Request) effect {
 	return nil
 }
 
-
 // lagging is the body of a watch that is always behind.
 type lagging struct {
 	io.ReadCloser

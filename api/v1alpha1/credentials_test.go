@@ -26,6 +26,13 @@ var credentialsRules = []rule{
 	refused("a password under a key of 254 characters", "spec.credentials.passwordKey", long(254), "may not be more than 253"),
 	refused("a password under an empty key", "spec.credentials.passwordKey", "", "at least 1 chars"),
 
+	accepted("an OTP seed", "spec.credentials.otpSeedKey", "otp.seed_1-x"),
+	accepted("an OTP seed under a key of 253 characters", "spec.credentials.otpSeedKey", long(253)),
+	refused("an OTP seed under a key that no Secret can have", "spec.credentials.otpSeedKey", "otp seed", "a key consists of letters"),
+	refused("an OTP seed under a key that begins with two dots", "spec.credentials.otpSeedKey", "..otp", "does not begin with two dots"),
+	refused("an OTP seed under a key of 254 characters", "spec.credentials.otpSeedKey", long(254), "may not be more than 253"),
+	refused("an OTP seed under an empty key", "spec.credentials.otpSeedKey", "", "at least 1 chars"),
+
 	accepted("a domain", "spec.credentials.domain", "CORP"),
 	accepted("a domain of 253 characters", "spec.credentials.domain", long(253)),
 	refused("a domain of 254 characters", "spec.credentials.domain", long(254), "may not be more than 253"),

@@ -158,6 +158,14 @@ type Credentials struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')",message="a key consists of letters, digits, -, _ and ., and does not begin with two dots"
 	PasswordKey string `json:"passwordKey,omitempty"`
+	// otpSeedKey is the key of the seed from which the account's one-time codes (TOTP, RFC 6238: six digits, 30 seconds,
+	// SHA-1) are made, as Secret Server shows it when two-factor authentication is set up: base32, in any case, with or
+	// without blanks, dashes and padding. Absent for an account that logs in without a code.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')",message="a key consists of letters, digits, -, _ and ., and does not begin with two dots"
+	OTPSeedKey string `json:"otpSeedKey,omitempty"`
 	// domain is the Active Directory domain of the account; absent for a local account.
 	// +optional
 	// +kubebuilder:validation:MinLength=1

@@ -62,7 +62,6 @@ var _ = Describe("A field that does nothing yet", func() {
 	for _, f := range []field{
 		{"spec.verification.intervalSeconds", int64(300)},
 		{"spec.deletionPolicy", "Revoke"},
-		{"spec.credentials.otpSeedKey", "otp"},
 		{"spec.target.data", map[string]any{"token": "{{ .token }}"}},
 	} {
 		It("is refused by strict validation, which kubectl uses: "+f.path, func(ctx SpecContext) {

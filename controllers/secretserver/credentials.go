@@ -20,6 +20,8 @@ type Credentials struct {
 	Domain string
 	// OTP is a one-time password. It goes into the OTP header, not into the form; empty means no header.
 	OTP string
+	// OTPSeed is what OTP was made from. It is never sent: it stands here to be compared, and to be hidden with the rest.
+	OTPSeed string
 }
 
 // String hides the credentials.

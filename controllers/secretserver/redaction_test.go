@@ -19,12 +19,13 @@ const (
 	markedPassword = "MARKER-password"
 	markedDomain   = "MARKER-domain"
 	markedOTP      = "MARKER-otp"
+	markedSeed     = "MARKER-seed"
 	markedToken    = "MARKER-token"
 	markedRefresh  = "MARKER-refresh"
 )
 
 func TestSecretsAreNotPrinted(t *testing.T) {
-	credentials := Credentials{Username: markedUser, Password: markedPassword, Domain: markedDomain, OTP: markedOTP}
+	credentials := Credentials{Username: markedUser, Password: markedPassword, Domain: markedDomain, OTP: markedOTP, OTPSeed: markedSeed}
 	grant := Grant{AccessToken: markedToken, RefreshToken: markedRefresh, TokenType: "bearer"}
 	for _, test := range []struct {
 		name  string
@@ -109,7 +110,7 @@ func TestErrorsHoldNothingOfWhatTheServerSaid(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			client := newClient(t, newServer(t, test.handler))
-			_, login := client.Authenticate(t.Context(), Credentials{markedUser, markedPassword, markedDomain, markedOTP})
+			_, login := client.Authenticate(t.Context(), Credentials{markedUser, markedPassword, markedDomain, markedOTP, markedSeed})
 			_, refresh := client.Refresh(t.Context(), markedRefresh)
 			wantSilent(t, login)
 			wantSilent(t, refresh)

@@ -43,6 +43,9 @@ type caller struct {
 	failures int
 	// held is the end of the hold on the account.
 	held time.Time
+	// codes: the account needs a one-time code, and lastCode is the time step of the last one that was sent.
+	codes    bool
+	lastCode int64
 	// lifetime of the tokens that the server issues.
 	lifetime time.Duration
 	// answers are taken in order; a call beyond them is an error.
@@ -66,7 +69,7 @@ func newCaller() *caller {
 func (c *caller) pass(answers ...answer) ([]Action, Plan, error) {
 	c.answers = answers
 	c.o.Inspected, c.o.SameCredentials, c.o.Busy = false, false, false
-	c.o.RefusedAt, c.o.LoginHeldUntil = time.Time{}, time.Time{}
+	c.o.RefusedAt, c.o.LoginHeldUntil, c.o.CodeAt = time.Time{}, time.Time{}, time.Time{}
 	c.o.CredentialsFault = c.content == ""
 	var taken []Action
 	for range mostRounds {
@@ -109,6 +112,9 @@ func (c *caller) step(a Action) (Observation, error) {
 		o.Inspected = true
 		o.SameCredentials = o.Record.HasToken() && c.content == c.began
 		o.RefusedAt, o.LoginHeldUntil = c.refusals[c.content], c.held
+		if c.codes {
+			o.CodeAt = NextCodeAt(c.lastCode, 0, c.now)
+		}
 	case Adopt:
 		o.Record.Identity = o.Wanted
 	case Refuse:
@@ -147,6 +153,12 @@ func (c *caller) login(o Observation, got answer, asked bool) (Observation, erro
 	}
 	if c.now.Before(c.held) {
 		return o, fmt.Errorf("login at %s to an account held until %s", clock(c.now), clock(c.held))
+	}
+	if step := CodeStep(c.now); c.codes {
+		if step == c.lastCode {
+			return o, fmt.Errorf("the code of time step %d is sent again at %s", step, clock(c.now))
+		}
+		c.lastCode = step
 	}
 	attempt := Attempt{Identity: o.Wanted, At: c.now}
 	if last := o.Record.Attempt; last != nil {

@@ -18,6 +18,7 @@ func TestASessionOutlivesAnyTrouble(t *testing.T) {
 	answers := rapid.SliceOfN(rapid.SampledFrom([]answer{granted, granted, noNext, refused, lost, notSent, throttled, noPlace}), mostRounds, mostRounds)
 	rapid.Check(t, func(t *rapid.T) {
 		c, asleep := newCaller(), Plan{}
+		c.codes = rapid.Bool().Draw(t, "with one-time codes")
 		for range rapid.IntRange(1, 30).Draw(t, "events") {
 			if !asleep.At.IsZero() && rapid.Bool().Draw(t, "woken") {
 				woken(c, asleep)

@@ -44,6 +44,8 @@ const (
 	CredentialsRefused Obstacle = "CredentialsRefused"
 	// BackingOff after a failure.
 	BackingOff Obstacle = "BackingOff"
+	// AwaitingCode: the present one-time code has been used, and the next one is not there yet.
+	AwaitingCode Obstacle = "AwaitingCode"
 	// Busy: another session is logging in to the same account, or the endpoint has as many requests as it may.
 	Busy Obstacle = "Busy"
 )
@@ -95,7 +97,7 @@ type Observation struct {
 	// RefusedRetry is how long after a refusal the same credentials may be tried again; zero: never.
 	RefusedRetry time.Duration
 
-	// Inspected: the credentials were read in this pass, and the next three fields hold.
+	// Inspected: the credentials were read in this pass, and the next four fields hold.
 	Inspected bool
 	// SameCredentials as those that began the chain of Record: the same base URL, domain, user and password.
 	SameCredentials bool
@@ -103,6 +105,8 @@ type Observation struct {
 	RefusedAt time.Time
 	// LoginHeldUntil: so many logins of this account may have failed that one more could lock it.
 	LoginHeldUntil time.Time
+	// CodeAt is when there is a one-time code that was not used yet, if the credentials need one; zero: now.
+	CodeAt time.Time
 	// Busy: the grant found no free place in this pass.
 	Busy bool
 }
@@ -189,6 +193,8 @@ func (o Observation) login(now time.Time) Plan {
 		return Plan{Action: Refuse}
 	case now.Before(o.LoginHeldUntil):
 		return o.wait(CredentialsRefused, now, o.LoginHeldUntil)
+	case now.Before(o.CodeAt):
+		return o.wait(AwaitingCode, now, o.CodeAt)
 	case o.Busy:
 		return o.wait(Busy, now, now)
 	}

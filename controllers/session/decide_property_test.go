@@ -11,7 +11,7 @@ import (
 
 var (
 	actions   = []Action{Wait, Store, Publish, RemoveOldTarget, ReadCredentials, Adopt, Refuse, Refresh, Login}
-	obstacles = []Obstacle{NoObstacle, Conflict, Suspended, EndpointFault, CredentialsFault, CredentialsRefused, BackingOff, Busy}
+	obstacles = []Obstacle{NoObstacle, Conflict, Suspended, EndpointFault, CredentialsFault, CredentialsRefused, BackingOff, AwaitingCode, Busy}
 )
 
 // rarely is true in one of sixteen draws: were each obstacle as likely as not, no observation would come to a grant.
@@ -51,8 +51,8 @@ func anObservation(sane bool) *rapid.Generator[Observation] {
 			Wanted:         oneOfFew().Draw(t, "wanted"),
 			Record:         storedRecord(sane).Draw(t, "record"),
 		}
-		for _, at := range []*time.Time{&o.RetryAt, &o.RefusedAt, &o.LoginHeldUntil} {
-			if rapid.Bool().Draw(t, "some retry, refusal or hold") {
+		for _, at := range []*time.Time{&o.RetryAt, &o.RefusedAt, &o.LoginHeldUntil, &o.CodeAt} {
+			if rapid.Bool().Draw(t, "some retry, refusal, hold or code") {
 				*at = aTime().Draw(t, "at")
 			}
 		}
@@ -94,7 +94,7 @@ func storedRecord(sane bool) *rapid.Generator[Record] {
 // aNow is any time, or one at which something changes, give or take a nanosecond.
 func aNow(o Observation) *rapid.Generator[time.Time] {
 	r := o.Record
-	turns := []time.Time{r.IssuedAt, r.ExpiresAt, r.RefreshExpiresAt, o.refreshAt(), o.RetryAt, o.LoginHeldUntil, o.RefusedAt.Add(o.RefusedRetry), noon}
+	turns := []time.Time{r.IssuedAt, r.ExpiresAt, r.RefreshExpiresAt, o.refreshAt(), o.RetryAt, o.LoginHeldUntil, o.CodeAt, o.RefusedAt.Add(o.RefusedRetry), noon}
 	turns = slices.DeleteFunc(turns, func(t time.Time) bool { return !t.After(time.Time{}) }) // those that never come
 	return rapid.OneOf(aTime(), rapid.Custom(func(t *rapid.T) time.Time {
 		return rapid.SampledFrom(turns).Draw(t, "turn").Add(time.Duration(rapid.IntRange(-1, 1).Draw(t, "ns")))
@@ -193,6 +193,9 @@ func TestLawNoPasswordIsSentThatMayDoHarm(t *testing.T) {
 		}
 		if now.Before(o.LoginHeldUntil) {
 			t.Errorf("login planned before %s, when it can no longer lock the account", clock(o.LoginHeldUntil))
+		}
+		if now.Before(o.CodeAt) {
+			t.Errorf("login planned before %s, when there is a code that was not used", clock(o.CodeAt))
 		}
 		stands := func(refusal time.Time) bool {
 			return !o.RenewalRequested && !refusal.After(now.Add(toleratedSkew)) &&

@@ -73,6 +73,8 @@ func heldUntil(t time.Time) situation {
 	return func(o *Observation) { o.Inspected, o.LoginHeldUntil = true, t }
 }
 
+func codeAt(t time.Time) situation { return func(o *Observation) { o.Inspected, o.CodeAt = true, t } }
+
 func refresh(s RefreshState) situation {
 	return func(o *Observation) { o.Record.Refresh, o.Record.RefreshExpiresAt = s, time.Time{} }
 }
@@ -192,6 +194,13 @@ func TestDecide(t *testing.T) {
 		{"a login waits out its backoff before the credentials are read", and(noSession, retryAt(late)), fresh, until(BackingOff, late)},
 		{"a login is made at the end of its backoff", and(noSession, retryAt(late), inspected), late, grant(Login, late)},
 		{"a login that the user asks for does not wait out a backoff", and(noSession, retryAt(late), requested, inspected), fresh, grant(Login, fresh)},
+		{"a login waits for a one-time code that was not used", and(noSession, codeAt(late)), fresh, until(AwaitingCode, late)},
+		{"a login that the user asks for waits for its code, too", and(noSession, codeAt(late), requested), fresh, until(AwaitingCode, late)},
+		{"a login is made when its code is there", and(noSession, codeAt(late)), late, grant(Login, late)},
+		{"a login that waits for its code does not stand in the queue", and(noSession, codeAt(late), busy), fresh, until(AwaitingCode, late)},
+		{"a refused login does not wait for a code", and(noSession, codeAt(late), refusedTo(noon)), fresh, only(Refuse)},
+		{"a refresh needs no code", codeAt(expired), late, grant(Refresh, late)},
+		{"a wait for a code is interrupted to report the expiry", and(refresh(NotIssued), codeAt(expired)), late, Plan{Action: Wait, Obstacle: AwaitingCode, At: expires, NextGrantAt: expired}},
 		{"a login waits for a free place", and(noSession, inspected, busy), fresh, Plan{Action: Wait, Obstacle: Busy, At: fresh, NextGrantAt: fresh}},
 	}
 	for _, tt := range tests {

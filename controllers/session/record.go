@@ -78,6 +78,8 @@ type Record struct {
 	LastRefreshAt       time.Time `json:"lastRefreshAt,omitzero"`
 	// Attempt is the last login, unless it succeeded.
 	Attempt *Attempt `json:"attempt,omitempty"`
+	// CodeStep is the time step of the last one-time code that was sent, or set aside to be sent: it is never sent again.
+	CodeStep int64 `json:"codeStep,omitempty"`
 	// Handled is the refresh request that was acted on last.
 	Handled string `json:"handled,omitempty"`
 }
@@ -140,7 +142,7 @@ func (r Record) check() error {
 	if r.HasToken() && !r.ExpiresAt.After(r.IssuedAt) {
 		return fmt.Errorf("%w: expires before it was issued", ErrRecord)
 	}
-	if r.RefreshesSinceLogin < 0 || r.Logins < 0 || r.Refreshes < 0 || (r.Attempt != nil && r.Attempt.Bad < 0) {
+	if r.RefreshesSinceLogin < 0 || r.Logins < 0 || r.Refreshes < 0 || r.CodeStep < 0 || (r.Attempt != nil && r.Attempt.Bad < 0) {
 		return fmt.Errorf("%w: negative count", ErrRecord)
 	}
 	return nil

@@ -73,6 +73,7 @@ func TestRecordOfEarlierReleasesIsRead(t *testing.T) {
 		{"all of format 1", format1, stored1()},
 		{"with a field of a later release", strings.Replace(format1, `"logins"`, `"probedAt":"2027-01-01T00:00:00Z","logins"`, 1), stored1()},
 		{"with nothing in it", `{"format":1}`, Record{}},
+		{"with a one-time code", `{"format":1,"codeStep":59147280}`, Record{CodeStep: 59147280}},
 		{"with no attempt", `{"format":1,"attempt":null}`, Record{}},
 		{"with a refresh token and no access token", `{"format":1,"refresh":"Claimed"}`, Record{Refresh: Claimed}},
 	}
@@ -112,6 +113,7 @@ var notRecords = []struct{ name, text string }{
 	{"a negative count of logins", `{"format":1,"logins":-1}`},
 	{"a negative count of refreshes", `{"format":1,"refreshes":-1}`},
 	{"a count beyond all counting", `{"format":1,"logins":9223372036854775808}`},
+	{"a negative time step of a code", `{"format":1,"codeStep":-1}`},
 	{"an attempt that is none", `{"format":1,"attempt":"marker"}`},
 }
 
@@ -189,6 +191,7 @@ func aRecord() *rapid.Generator[Record] {
 			Refreshes:           count.Draw(t, "refreshes"),
 			LastLoginAt:         aStoredTime().Draw(t, "lastLoginAt"),
 			LastRefreshAt:       aStoredTime().Draw(t, "lastRefreshAt"),
+			CodeStep:            count.Draw(t, "codeStep"),
 		}
 		if r.ExpiresAt.Before(r.IssuedAt) {
 			r.IssuedAt, r.ExpiresAt = r.ExpiresAt, r.IssuedAt
@@ -230,6 +233,7 @@ func FuzzDecodeRecord(f *testing.F) {
 	}
 	f.Add(format1)
 	f.Add(`{"format":1}`)
+	f.Add(`{"format":1,"account":"9a0e","token":"5f1c","codeStep":59147280,"handled":"now"}`)
 	f.Add(`{"FORMAT":1,"format":1,"serverURL":"\ud800\u0000<&>"}`)
 	f.Add(`{"format":1,"attempt":{},"issuedAt":"0000-01-01T00:00:00.000000001+23:59"}`)
 	f.Add(`{"format":1,"grant":"Password","issuedAt":"0001-01-01T00:00:00Z","expiresAt":"9999-12-31T23:59:59-23:59"}`)

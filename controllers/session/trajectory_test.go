@@ -61,6 +61,9 @@ func crashedInLogin(c *caller, _ Plan) {
 	c.o.Record.Attempt = &Attempt{Identity: c.o.Wanted, At: c.now, Bad: 1}
 }
 
+// secured makes the account one that needs one-time codes, of which another session has just used the present one.
+func secured(c *caller, _ Plan) { c.codes, c.lastCode = true, CodeStep(c.now) }
+
 func after(d time.Duration) func(*caller, Plan) {
 	return func(c *caller, _ Plan) { c.now = c.now.Add(d) }
 }
@@ -252,6 +255,14 @@ var stories = []struct {
 		{nothing, says(granted), login, NoObstacle},
 		{woken, says(noPlace), "Refresh", Busy},
 		{nothing, says(granted), renewal, NoObstacle},
+	}},
+	{"a login without an answer is repeated with the next code, and a refresh needs none", []beat{
+		{secured, nil, "ReadCredentials", AwaitingCode},
+		{woken, says(lost), "ReadCredentials Login", BackingOff},
+		{woken, nil, "ReadCredentials", AwaitingCode},
+		{woken, says(granted), login, NoObstacle},
+		{nothing, nil, nothingToDo, NoObstacle},
+		{woken, says(granted), renewal, NoObstacle},
 	}},
 	{"a target deleted or edited comes back without a call", []beat{
 		begun,

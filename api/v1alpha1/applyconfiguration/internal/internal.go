@@ -50,6 +50,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: domain
       type:
         scalar: string
+    - name: otpSeedKey
+      type:
+        scalar: string
     - name: passwordKey
       type:
         scalar: string

@@ -17,6 +17,10 @@ type CredentialsApplyConfiguration struct {
 	UsernameKey *string `json:"usernameKey,omitempty"`
 	// passwordKey is the key of the password. It is sent exactly as stored, a trailing newline included.
 	PasswordKey *string `json:"passwordKey,omitempty"`
+	// otpSeedKey is the key of the seed from which the account's one-time codes (TOTP, RFC 6238: six digits, 30 seconds,
+	// SHA-1) are made, as Secret Server shows it when two-factor authentication is set up: base32, in any case, with or
+	// without blanks, dashes and padding. Absent for an account that logs in without a code.
+	OTPSeedKey *string `json:"otpSeedKey,omitempty"`
 	// domain is the Active Directory domain of the account; absent for a local account.
 	Domain *string `json:"domain,omitempty"`
 }
@@ -48,6 +52,14 @@ func (b *CredentialsApplyConfiguration) WithUsernameKey(value string) *Credentia
 // If called multiple times, the PasswordKey field is set to the value of the last call.
 func (b *CredentialsApplyConfiguration) WithPasswordKey(value string) *CredentialsApplyConfiguration {
 	b.PasswordKey = &value
+	return b
+}
+
+// WithOTPSeedKey sets the OTPSeedKey field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the OTPSeedKey field is set to the value of the last call.
+func (b *CredentialsApplyConfiguration) WithOTPSeedKey(value string) *CredentialsApplyConfiguration {
+	b.OTPSeedKey = &value
 	return b
 }
 
