@@ -19,12 +19,12 @@ func TestProxies(t *testing.T) {
 			panic(err)
 		}
 		w.WriteHeader(http.StatusOK)
-		outside, _, err := http.NewResponseController(w).Hijack()
+		outside, buffered, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			panic(err)
 		}
 		go func() {
-			pass(inside, outside)
+			pass(inside, buffered) // it may have read on before it was handed over
 			hangUp(inside)
 		}()
 		pass(outside, inside)
