@@ -50,6 +50,8 @@ type caller struct {
 	lifetime time.Duration
 	// answers are taken in order; a call beyond them is an error.
 	answers []answer
+	// told is the number of the grant that the status told of last.
+	told int64
 	// sent numbers the grants whose refresh token has been sent.
 	sent map[int64]bool
 }
@@ -70,11 +72,15 @@ func (c *caller) pass(answers ...answer) ([]Action, Plan, error) {
 	c.answers = answers
 	c.o.Inspected, c.o.SameCredentials, c.o.Busy = false, false, false
 	c.o.RefusedAt, c.o.LoginHeldUntil, c.o.CodeAt = time.Time{}, time.Time{}, time.Time{}
+	c.o.Crowded, c.o.Told = false, c.told == c.o.Record.Sequence()
 	c.o.CredentialsFault = c.content == ""
 	var taken []Action
 	for range mostRounds {
 		plan := Decide(c.o, c.now)
 		if plan.Action == Wait {
+			if c.o.Published {
+				c.told = c.o.Record.Sequence()
+			}
 			return taken, plan, c.sleepable(plan)
 		}
 		taken = append(taken, plan.Action)
@@ -86,6 +92,7 @@ func (c *caller) pass(answers ...answer) ([]Action, Plan, error) {
 			return taken, plan, fmt.Errorf("%s changed nothing, and would be planned for ever", plan.Action)
 		}
 		c.o = next
+		c.o.Told = c.told == c.o.Record.Sequence()
 	}
 	return taken, Plan{}, fmt.Errorf("no end after %d steps: %v", mostRounds, taken)
 }
@@ -121,6 +128,12 @@ func (c *caller) step(a Action) (Observation, error) {
 		o.Record.Attempt = &Attempt{Identity: o.Wanted, At: o.RefusedAt, Refused: true}
 	case Login, Refresh:
 		return c.call(a)
+	case AddFinalizer, RemoveFinalizer:
+		o.Finalizer = a == AddFinalizer
+	case Revoke:
+		o.Revoked = true
+	case RevokeFormer:
+		o.Record.Former = nil
 	default:
 		return o, fmt.Errorf("unknown action %q", a)
 	}
@@ -167,6 +180,12 @@ func (c *caller) login(o Observation, got answer, asked bool) (Observation, erro
 	switch got {
 	case granted, noNext:
 		next := o.Record
+		if o.Revoking && next.HasToken() && !o.SameCredentials {
+			if next.Former != nil {
+				return o, fmt.Errorf("at %s: a former token is dropped untried", clock(c.now))
+			}
+			next.Former = &Former{ServerURL: next.ServerURL, ExpiresAt: next.ExpiresAt}
+		}
 		next.Grant, next.Identity, next.Attempt = Password, o.Wanted, nil
 		next.Logins, next.RefreshesSinceLogin, next.LastLoginAt = next.Logins+1, 0, c.now
 		c.began, c.held = c.content, time.Time{}

@@ -13,7 +13,7 @@ import (
 func TestASessionOutlivesAnyTrouble(t *testing.T) {
 	events := []func(*caller, Plan){
 		nothing, touched, corrected, mistyped, deleted, asked, paused, resumed, relocated, blocked, unblocked, taken, released,
-		erased, retargeted, forgot, crashedAfterClaim, crashedInLogin,
+		erased, retargeted, forgot, crashedAfterClaim, crashedInLogin, asksToRevoke, retains,
 	}
 	answers := rapid.SliceOfN(rapid.SampledFrom([]answer{granted, granted, noNext, refused, lost, notSent, throttled, noPlace}), mostRounds, mostRounds)
 	rapid.Check(t, func(t *rapid.T) {

@@ -24,6 +24,14 @@ const (
 	Refresh Action = "Refresh"
 	// Login runs the password grant.
 	Login Action = "Login"
+	// AddFinalizer makes sure that the object cannot go before its token is revoked.
+	AddFinalizer Action = "AddFinalizer"
+	// RemoveFinalizer lets the object go.
+	RemoveFinalizer Action = "RemoveFinalizer"
+	// Revoke ends the tokens of an object on its way out: one attempt.
+	Revoke Action = "Revoke"
+	// RevokeFormer ends the token that another has replaced, if it may: one attempt. Then the token is forgotten.
+	RevokeFormer Action = "RevokeFormer"
 )
 
 // Obstacle is what keeps a session from its next grant while the plan is to wait.
@@ -67,6 +75,12 @@ type Observation struct {
 	Deleting bool
 	// Suspended: make no calls to Secret Server.
 	Suspended bool
+	// Revoking: end tokens that are no longer needed. Finalizer: the object bears ours.
+	Revoking, Finalizer bool
+	// Revoked: the attempt to revoke the tokens of an object on its way out was made.
+	Revoked bool
+	// LetGoAt is when an object on its way out is let go though its turn to revoke has not come.
+	LetGoAt time.Time
 	// Seed spreads sessions over time; it is stable for the object's life.
 	Seed string
 	// RefreshPercent of the lifetime after which to renew.
@@ -85,6 +99,8 @@ type Observation struct {
 	Record Record
 	// Published: the target is intact and holds the token of Record.
 	Published bool
+	// Told: the status tells of the token of Record.
+	Told bool
 	// TargetExpiresAt is when the token in the target expires, which may be an older one than that of Record; zero: the
 	// target holds none.
 	TargetExpiresAt time.Time
@@ -107,8 +123,8 @@ type Observation struct {
 	LoginHeldUntil time.Time
 	// CodeAt is when there is a one-time code that was not used yet, if the credentials need one; zero: now.
 	CodeAt time.Time
-	// Busy: the grant found no free place in this pass.
-	Busy bool
+	// Busy: the grant found no free place in this pass. Crowded: the revocation of a former token found none.
+	Busy, Crowded bool
 }
 
 // Decide names the next step. It is total and deterministic; its order is its specification.
@@ -118,10 +134,15 @@ func Decide(o Observation, now time.Time) Plan {
 	r := o.Record
 	switch {
 	case o.Deleting:
-		return Plan{Action: Wait}
+		return o.leave(now)
 	case o.Unstored:
 		// Before anything else, suspension and conflicts included: it is the only copy.
 		return Plan{Action: Store}
+	case o.Revoking && !o.Finalizer:
+		// Before any token is had.
+		return Plan{Action: AddFinalizer}
+	case !o.Revoking && o.Finalizer:
+		return Plan{Action: RemoveFinalizer}
 	case o.Conflict:
 		return o.wait(Conflict, now, time.Time{})
 	case r.HasToken() && !o.Published:
@@ -130,6 +151,8 @@ func Decide(o Observation, now time.Time) Plan {
 		return Plan{Action: RemoveOldTarget}
 	case o.Suspended:
 		return o.wait(Suspended, now, time.Time{})
+	case o.formerDue():
+		return Plan{Action: RevokeFormer}
 	case o.EndpointFault:
 		return o.wait(EndpointFault, now, time.Time{})
 	}
@@ -235,9 +258,9 @@ func (o Observation) backingOff(now time.Time) bool {
 }
 
 // wait plans to ask again at the next grant, or earlier where time alone changes what there is to report: when the
-// access token or a held refresh token expires.
+// access token or a held refresh token expires. A former token may be a reason to ask earlier.
 func (o Observation) wait(why Obstacle, now, grant time.Time) Plan {
-	expiries := []time.Time{o.Record.ExpiresAt, o.TargetExpiresAt}
+	expiries := []time.Time{o.Record.ExpiresAt, o.TargetExpiresAt, o.formerAt(now)}
 	if o.Record.Refresh == Held {
 		expiries = append(expiries, o.Record.RefreshExpiresAt)
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 var (
-	actions   = []Action{Wait, Store, Publish, RemoveOldTarget, ReadCredentials, Adopt, Refuse, Refresh, Login}
+	actions   = []Action{Wait, Store, Publish, RemoveOldTarget, ReadCredentials, Adopt, Refuse, Refresh, Login, AddFinalizer, RemoveFinalizer, Revoke, RevokeFormer}
 	obstacles = []Obstacle{NoObstacle, Conflict, Suspended, EndpointFault, CredentialsFault, CredentialsRefused, BackingOff, AwaitingCode, Busy}
 )
 
@@ -43,7 +43,8 @@ func anObservation(sane bool) *rapid.Generator[Observation] {
 			Deleting: rarely(t, "deleting"), Suspended: rarely(t, "suspended"), Conflict: rarely(t, "conflict"),
 			EndpointFault: rarely(t, "endpoint fault"), CredentialsFault: rarely(t, "credentials fault"),
 			Unstored: rarely(t, "unstored"), Published: !rarely(t, "unpublished"), OldTarget: rarely(t, "old target"),
-			Busy: rarely(t, "busy"), RenewalRequested: rarely(t, "requested"),
+			Busy: rarely(t, "busy"), Crowded: rarely(t, "crowded"), Told: !rarely(t, "untold"), Revoked: rarely(t, "revoked"),
+			Revoking: rapid.Bool().Draw(t, "revoking"), RenewalRequested: rarely(t, "requested"),
 			Inspected: rapid.Bool().Draw(t, "inspected"), SameCredentials: rapid.Bool().Draw(t, "same"),
 			Seed:           rapid.SampledFrom([]string{"", "uid", "another"}).Draw(t, "seed"),
 			RefreshPercent: rapid.IntRange(10, 90).Draw(t, "percent"),
@@ -51,6 +52,8 @@ func anObservation(sane bool) *rapid.Generator[Observation] {
 			Wanted:         oneOfFew().Draw(t, "wanted"),
 			Record:         storedRecord(sane).Draw(t, "record"),
 		}
+		o.LetGoAt = rapid.SampledFrom([]time.Time{noon.AddDate(9000, 0, 0), noon.AddDate(9000, 0, 0), noon, expired}).Draw(t, "let go at")
+		o.Finalizer = o.Revoking != rarely(t, "finalizer to change")
 		for _, at := range []*time.Time{&o.RetryAt, &o.RefusedAt, &o.LoginHeldUntil, &o.CodeAt} {
 			if rapid.Bool().Draw(t, "some retry, refusal, hold or code") {
 				*at = aTime().Draw(t, "at")
@@ -77,6 +80,9 @@ func storedRecord(sane bool) *rapid.Generator[Record] {
 		if rapid.Bool().Draw(t, "attempted") {
 			r.Attempt = &Attempt{Identity: oneOfFew().Draw(t, "attempted with"), At: aTime().Draw(t, "attempted"), Refused: rapid.Bool().Draw(t, "refused")}
 		}
+		if rarely(t, "replaced another") {
+			r.Former = &Former{ServerURL: "https://former.example.com", ExpiresAt: aTime().Draw(t, "former expires")}
+		}
 		if !sane {
 			r.Grant, r.Refresh = GrantType(rapid.String().Draw(t, "any grant")), RefreshState(rapid.String().Draw(t, "any refresh"))
 			return r
@@ -94,7 +100,7 @@ func storedRecord(sane bool) *rapid.Generator[Record] {
 // aNow is any time, or one at which something changes, give or take a nanosecond.
 func aNow(o Observation) *rapid.Generator[time.Time] {
 	r := o.Record
-	turns := []time.Time{r.IssuedAt, r.ExpiresAt, r.RefreshExpiresAt, o.refreshAt(), o.RetryAt, o.LoginHeldUntil, o.CodeAt, o.RefusedAt.Add(o.RefusedRetry), noon}
+	turns := []time.Time{r.IssuedAt, r.ExpiresAt, r.RefreshExpiresAt, o.refreshAt(), o.RetryAt, o.LoginHeldUntil, o.CodeAt, o.LetGoAt, o.RefusedAt.Add(o.RefusedRetry), noon}
 	turns = slices.DeleteFunc(turns, func(t time.Time) bool { return !t.After(time.Time{}) }) // those that never come
 	return rapid.OneOf(aTime(), rapid.Custom(func(t *rapid.T) time.Time {
 		return rapid.SampledFrom(turns).Draw(t, "turn").Add(time.Duration(rapid.IntRange(-1, 1).Draw(t, "ns")))
@@ -171,7 +177,7 @@ func TestLawNoCallIsMadeThatAnythingStandsAgainst(t *testing.T) {
 		if p.Action != Login && p.Action != Refresh {
 			return
 		}
-		if o.Deleting || o.Suspended || o.Conflict || o.EndpointFault || o.Busy || o.Unstored {
+		if o.Deleting || o.Suspended || o.Conflict || o.EndpointFault || o.Busy || o.Unstored || o.Revoking != o.Finalizer {
 			t.Error("called in spite of an obstacle")
 		}
 		if now.Before(o.RetryAt) && !o.RenewalRequested {
@@ -179,6 +185,67 @@ func TestLawNoCallIsMadeThatAnythingStandsAgainst(t *testing.T) {
 		}
 		if !p.NextGrantAt.Equal(now) {
 			t.Errorf("the grant is now, not at %s", clock(p.NextGrantAt))
+		}
+	})
+}
+
+func TestLawNoTokenIsRevokedThatIsWanted(t *testing.T) {
+	checkPlans(t, func(t *rapid.T, o Observation, now time.Time, p Plan) {
+		switch p.Action {
+		case Revoke:
+			if !o.Deleting || !o.Revoking || !o.Finalizer || o.Suspended || o.Revoked || o.Busy || !now.Before(o.LetGoAt) {
+				t.Error("the token is revoked in spite of an obstacle")
+			}
+			if !o.Unstored && !now.Before(o.Record.ExpiresAt) && !o.Record.FormerAlive(now) {
+				t.Error("nothing is left to revoke")
+			}
+		case RevokeFormer:
+			if o.Record.Former == nil || o.Deleting || o.Suspended || o.Crowded || o.Unstored || (o.Record.HasToken() && !o.Published) {
+				t.Error("the former token is revoked in spite of an obstacle, or before its successor is published")
+			}
+		}
+	})
+}
+
+// An object on its way out goes in the end, and nothing but its tokens is worked on until then.
+func TestLawNothingHoldsAnObjectOnItsWayOut(t *testing.T) {
+	checkPlans(t, func(t *rapid.T, o Observation, now time.Time, p Plan) {
+		if !o.Deleting {
+			if p.Action == Revoke {
+				t.Error("revoked although it stays")
+			}
+			return
+		}
+		switch {
+		case !o.Finalizer && p != Plan{Action: Wait}:
+			t.Error("works on an object that it does not hold")
+		case o.Finalizer && p.Action == Wait && (p.At.IsZero() || !p.At.After(now)):
+			t.Error("holds the object for ever")
+		case o.Finalizer && p.Action != Wait && p.Action != Revoke && p.Action != RemoveFinalizer:
+			t.Errorf("holds the object for a %s", p.Action)
+		}
+		o.Revoked = true
+		if then := Decide(o, now); o.Finalizer && then.Action != RemoveFinalizer {
+			t.Errorf("after the attempt: %s", show(then))
+		}
+		o.Finalizer = false
+		if then := Decide(o, now); then.Action != Wait {
+			t.Errorf("after letting go: %s", show(then))
+		}
+	})
+}
+
+// An object that asks has the finalizer before it can have a token, and one that does not ask has none for long.
+func TestLawTheFinalizerIsThereWhereItIsAskedFor(t *testing.T) {
+	checkPlans(t, func(t *rapid.T, o Observation, _ time.Time, p Plan) {
+		if p.Action == AddFinalizer && (o.Deleting || !o.Revoking || o.Finalizer) {
+			t.Error("added where nobody asks, or too late")
+		}
+		if p.Action == RemoveFinalizer && (!o.Finalizer || (!o.Deleting && o.Revoking)) {
+			t.Error("removed where it is asked for")
+		}
+		if !o.Deleting && p.Action != Store && o.Revoking != o.Finalizer && p.Action != AddFinalizer && p.Action != RemoveFinalizer {
+			t.Errorf("%s before the finalizer is right", p.Action)
 		}
 	})
 }

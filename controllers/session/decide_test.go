@@ -28,6 +28,7 @@ func healthy() Observation {
 		RefusedRetry:   65 * time.Minute,
 		Wanted:         account,
 		Published:      true,
+		Told:           true,
 		Record: Record{
 			Identity: account, ServerURL: "https://vault.example.com", Grant: Password,
 			IssuedAt: noon, ExpiresAt: expires, Refresh: Held, RefreshExpiresAt: spoilt,
@@ -60,6 +61,11 @@ func renamed(o *Observation)       { o.OldTarget = true }
 func inspected(o *Observation)     { o.Inspected = true }
 func same(o *Observation)          { o.Inspected, o.SameCredentials = true, true }
 func busy(o *Observation)          { o.Busy = true }
+func crowded(o *Observation)       { o.Crowded = true }
+func revoking(o *Observation)      { o.Revoking = true }
+func bound(o *Observation)         { o.Finalizer = true }
+func revoked(o *Observation)       { o.Revoked = true }
+func untold(o *Observation)        { o.Told = false }
 func neverRetried(o *Observation)  { o.RefusedRetry = 0 }
 func edited(o *Observation)        { o.Wanted.Version = "2" }
 func moved(o *Observation)         { o.Wanted.Source = "elsewhere/billing" }
@@ -67,6 +73,16 @@ func uninspected(o *Observation)   { o.Inspected = false }
 func claimedInTime(o *Observation) { o.Record.Refresh = Claimed }
 func tokenless(o *Observation)     { o.Record.Grant = "" }
 func noSession(o *Observation)     { o.Record, o.Published = Record{}, false }
+
+// held is the session of a user who wants its token revoked, as the operator keeps it.
+var held = and(revoking, bound, letGoAt(forgotten))
+
+func letGoAt(t time.Time) situation { return func(o *Observation) { o.LetGoAt = t } }
+func former(until time.Time) situation {
+	return func(o *Observation) {
+		o.Record.Former = &Former{ServerURL: "https://former.example.com", ExpiresAt: until}
+	}
+}
 
 func retryAt(t time.Time) situation { return func(o *Observation) { o.RetryAt = t } }
 func heldUntil(t time.Time) situation {
@@ -116,6 +132,28 @@ func TestDecide(t *testing.T) {
 	}{
 		// What comes before any grant.
 		{"a session on its way out is left alone, whatever there is to do", and(deleting, unstored, unpublished), late, only(Wait)},
+		{"a session on its way out that never asked for more is left alone, though it asks now", and(deleting, revoking), late, only(Wait)},
+		{"its token is revoked before an object may go", and(deleting, held), fresh, only(Revoke)},
+		{"a token that is due is revoked as well", and(deleting, held), late, only(Revoke)},
+		{"a token that is held in memory alone is revoked as well", and(deleting, held, noSession, unstored), late, only(Revoke)},
+		{"a former token is revoked as well", and(deleting, held, former(expires)), late, only(Revoke)},
+		{"a former token is revoked although the session's own has expired", and(deleting, held, former(forgotten)), expired, only(Revoke)},
+		{"it is revoked although the target is somebody else's or the endpoint is faulty", and(deleting, held, conflict, endpointFault), late, only(Revoke)},
+		{"one attempt is enough", and(deleting, held, revoked), late, only(RemoveFinalizer)},
+		{"an expired token needs no revocation", and(deleting, held), expires, only(RemoveFinalizer)},
+		{"no session needs no revocation", and(deleting, held, noSession), late, only(RemoveFinalizer)},
+		{"expired tokens need no revocation, however many", and(deleting, held, former(late)), expired, only(RemoveFinalizer)},
+		{"suspended: no call, and it may go", and(deleting, held, suspended), late, only(RemoveFinalizer)},
+		{"a policy that was switched off in the last moment: no call, and it may go", and(deleting, bound), late, only(RemoveFinalizer)},
+		{"a revocation waits for a free place", and(deleting, held, busy), late, Plan{Action: Wait, Obstacle: Busy, At: forgotten}},
+		{"a revocation does not wait for ever", and(deleting, held, busy), forgotten, only(RemoveFinalizer)},
+		{"a revocation whose time is over is not made", and(deleting, held, letGoAt(late)), late, only(RemoveFinalizer)},
+		{"the finalizer comes before the first token", and(noSession, revoking), fresh, only(AddFinalizer)},
+		{"the finalizer comes although a token is there, if it is asked for later", revoking, fresh, only(AddFinalizer)},
+		{"the finalizer comes although suspended, in conflict and faulty", and(revoking, suspended, conflict, endpointFault), late, only(AddFinalizer)},
+		{"a grant held in memory is stored before the finalizer comes", and(revoking, unstored), late, only(Store)},
+		{"the finalizer goes when it is not asked for any more", and(bound, suspended, conflict), late, only(RemoveFinalizer)},
+		{"with its finalizer, a session is as any other", held, fresh, until(NoObstacle, due)},
 		{"a grant held in memory is stored although suspended, in conflict and faulty", and(unstored, suspended, conflict, endpointFault), late, only(Store)},
 		{"a first grant held in memory is stored", and(noSession, unstored), late, only(Store)},
 		{"a conflict stops even the publishing, and is looked at again when the token expires", and(conflict, unpublished), late, waiting(Conflict, expires)},
@@ -149,6 +187,20 @@ func TestDecide(t *testing.T) {
 		{"a renewal asked for does not wait out a backoff", and(requested, retryAt(late.Add(time.Minute))), late, grant(Refresh, late)},
 		{"missing credentials do not keep a held refresh token from being spent", missing, late, grant(Refresh, late)},
 		{"missing credentials in an edited Secret do not end the chain", and(missing, edited), fresh, until(NoObstacle, due)},
+
+		// A token that was replaced by one of another endpoint, account or password.
+		{"a former token is revoked", and(held, former(late)), fresh, only(RevokeFormer)},
+		{"a former token that has expired is forgotten the same way", and(held, former(fresh)), late, only(RevokeFormer)},
+		{"a former token is forgotten the same way if the policy was switched off", former(late), fresh, only(RevokeFormer)},
+		{"first its successor is published", and(held, former(late), unpublished), fresh, only(Publish)},
+		{"then the status tells of it", and(held, former(late), untold), fresh, Plan{Action: Wait, At: fresh.Add(tellFirst), NextGrantAt: due}},
+		{"a suspended session makes no call for a former token either", and(held, former(late), suspended), fresh, waiting(Suspended, expires)},
+		{"suspended and not told: nothing to ask early for", and(held, former(late), suspended, untold), fresh, waiting(Suspended, expires)},
+		{"a faulty endpoint does not stand against another's token", and(held, former(late), endpointFault), fresh, only(RevokeFormer)},
+		{"a former token comes before what is due", and(held, former(expired), requested), late, only(RevokeFormer)},
+		{"a former token comes before the next replacement, told or not", and(held, former(late), untold, edited), fresh, only(RevokeFormer)},
+		{"a former token waits for a free place, and nothing waits for it", and(held, former(expired), crowded), late, grant(Refresh, late)},
+		{"a former token that waits for a free place is looked at again", and(held, former(late), crowded), fresh, Plan{Action: Wait, At: fresh.Add(crowdedRetry), NextGrantAt: due}},
 
 		// Credentials that are not those of the chain.
 		{"an edited credentials Secret is looked at, at once", edited, fresh, grant(ReadCredentials, fresh)},

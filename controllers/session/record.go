@@ -80,6 +80,8 @@ type Record struct {
 	Attempt *Attempt `json:"attempt,omitempty"`
 	// CodeStep is the time step of the last one-time code that was sent, or set aside to be sent: it is never sent again.
 	CodeStep int64 `json:"codeStep,omitempty"`
+	// Former is the token that the present chain has replaced, until it is revoked.
+	Former *Former `json:"former,omitempty"`
 	// Handled is the refresh request that was acted on last.
 	Handled string `json:"handled,omitempty"`
 }

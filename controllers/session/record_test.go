@@ -74,6 +74,11 @@ func TestRecordOfEarlierReleasesIsRead(t *testing.T) {
 		{"with a field of a later release", strings.Replace(format1, `"logins"`, `"probedAt":"2027-01-01T00:00:00Z","logins"`, 1), stored1()},
 		{"with nothing in it", `{"format":1}`, Record{}},
 		{"with a one-time code", `{"format":1,"codeStep":59147280}`, Record{CodeStep: 59147280}},
+		{
+			"with a token that was replaced",
+			`{"format":1,"former":{"serverURL":"https://former.example.com","expiresAt":"2026-03-02T12:20:00Z"}}`,
+			Record{Former: &Former{ServerURL: "https://former.example.com", ExpiresAt: expires}},
+		},
 		{"with no attempt", `{"format":1,"attempt":null}`, Record{}},
 		{"with a refresh token and no access token", `{"format":1,"refresh":"Claimed"}`, Record{Refresh: Claimed}},
 	}
@@ -114,6 +119,7 @@ var notRecords = []struct{ name, text string }{
 	{"a negative count of refreshes", `{"format":1,"refreshes":-1}`},
 	{"a count beyond all counting", `{"format":1,"logins":9223372036854775808}`},
 	{"a negative time step of a code", `{"format":1,"codeStep":-1}`},
+	{"a former token that is none", `{"format":1,"former":"marker"}`},
 	{"an attempt that is none", `{"format":1,"attempt":"marker"}`},
 }
 
@@ -199,6 +205,9 @@ func aRecord() *rapid.Generator[Record] {
 		if r.ExpiresAt.Equal(r.IssuedAt) {
 			r.Grant = ""
 		}
+		if rapid.Bool().Draw(t, "replaced another") {
+			r.Former = &Former{ServerURL: rapid.String().Draw(t, "former server"), ExpiresAt: aStoredTime().Draw(t, "former expires")}
+		}
 		if rapid.Bool().Draw(t, "attempted") {
 			r.Attempt = &Attempt{
 				Identity: anIdentity().Draw(t, "attempted identity"), Account: rapid.String().Draw(t, "account"),
@@ -234,6 +243,8 @@ func FuzzDecodeRecord(f *testing.F) {
 	f.Add(format1)
 	f.Add(`{"format":1}`)
 	f.Add(`{"format":1,"account":"9a0e","token":"5f1c","codeStep":59147280,"handled":"now"}`)
+	f.Add(`{"format":1,"former":{"serverURL":"https://vault.example.com","expiresAt":"2026-03-02T12:00:00Z"}}`)
+	f.Add(`{"format":1,"former":{}}`)
 	f.Add(`{"FORMAT":1,"format":1,"serverURL":"\ud800\u0000<&>"}`)
 	f.Add(`{"format":1,"attempt":{},"issuedAt":"0000-01-01T00:00:00.000000001+23:59"}`)
 	f.Add(`{"format":1,"grant":"Password","issuedAt":"0001-01-01T00:00:00Z","expiresAt":"9999-12-31T23:59:59-23:59"}`)

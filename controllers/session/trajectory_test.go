@@ -43,7 +43,10 @@ func taken(c *caller, _ Plan)      { c.o.Conflict, c.o.Published = true, false }
 func released(c *caller, _ Plan)   { c.o.Conflict = false }
 func erased(c *caller, _ Plan)     { c.o.Published = false }
 func retargeted(c *caller, _ Plan) { c.o.Published, c.o.OldTarget = false, true }
-func removed(c *caller, _ Plan)    { c.o.Deleting = true }
+func removed(c *caller, _ Plan)    { c.o.Deleting, c.o.LetGoAt = true, c.now.Add(time.Minute) }
+
+func asksToRevoke(c *caller, _ Plan) { c.o.Revoking = true }
+func retains(c *caller, _ Plan)      { c.o.Revoking = false }
 
 // forgot is a state Secret that is gone or cannot be read; the tokens that it held are not known any more.
 func forgot(c *caller, _ Plan) {
@@ -199,6 +202,37 @@ var stories = []struct {
 		begun,
 		{relocated, says(granted), login, NoObstacle},
 		{woken, says(granted), renewal, NoObstacle},
+	}},
+	{"a user who wants tokens revoked: the finalizer first, and gone when it is wanted no more", []beat{
+		{asksToRevoke, says(granted), "AddFinalizer " + login, NoObstacle},
+		{woken, says(granted), renewal, NoObstacle},
+		{retains, nil, "RemoveFinalizer", NoObstacle},
+		{removed, nil, nothingToDo, NoObstacle},
+	}},
+	{"on its way out the token is revoked once, and then nothing holds the object", []beat{
+		{asksToRevoke, says(granted), "AddFinalizer " + login, NoObstacle},
+		{removed, nil, "Revoke RemoveFinalizer", NoObstacle},
+		{nothing, nil, nothingToDo, NoObstacle},
+	}},
+	{"the endpoint changes: the former token is revoked once its successor is told of, a renewal revokes none", []beat{
+		{asksToRevoke, says(granted), "AddFinalizer " + login, NoObstacle},
+		{woken, says(granted), renewal, NoObstacle},
+		{relocated, says(granted), login, NoObstacle},
+		{woken, nil, "RevokeFormer", NoObstacle},
+		{woken, says(granted), renewal, NoObstacle},
+		{woken, says(refused, granted), fallback, NoObstacle},
+		{nothing, nil, nothingToDo, NoObstacle},
+	}},
+	{"the endpoint changes twice: the former token is tried before another takes its place", []beat{
+		{asksToRevoke, says(granted), "AddFinalizer " + login, NoObstacle},
+		{relocated, says(granted), login, NoObstacle},
+		{relocated, says(granted), "RevokeFormer " + login, NoObstacle},
+		{woken, nil, "RevokeFormer", NoObstacle},
+	}},
+	{"the endpoint changes, and nobody wants tokens revoked: none is kept", []beat{
+		{asksToRevoke, says(granted), "AddFinalizer " + login, NoObstacle},
+		{then(retains, relocated), says(granted), "RemoveFinalizer " + login, NoObstacle},
+		{nothing, nil, nothingToDo, NoObstacle},
 	}},
 	{"the endpoint changes to one that is not allowed, and back in time", []beat{
 		begun,
