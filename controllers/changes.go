@@ -16,8 +16,8 @@ import (
 
 // sessionChanges lets through what users change of a session. The operator's own status writes are noted and dropped.
 func (r *Reconciler) sessionChanges() predicate.Predicate {
-	seen := func(o client.Object) {
-		r.expectations.observed(object{sessionObject, client.ObjectKeyFromObject(o)}, o.GetResourceVersion())
+	seen := func(o client.Object) (own bool) {
+		return r.expectations.observed(object{sessionObject, client.ObjectKeyFromObject(o)}, o.GetResourceVersion())
 	}
 	return predicate.Funcs{
 		CreateFunc: func(e event.CreateEvent) bool {
@@ -25,12 +25,13 @@ func (r *Reconciler) sessionChanges() predicate.Predicate {
 			return true
 		},
 		UpdateFunc: func(e event.UpdateEvent) bool {
-			seen(e.ObjectNew)
+			own := seen(e.ObjectNew)
 			was, is := e.ObjectOld, e.ObjectNew
 			return was.GetGeneration() != is.GetGeneration() ||
 				was.GetUID() != is.GetUID() ||
 				was.GetAnnotations()[api.AnnotationRefreshRequested] != is.GetAnnotations()[api.AnnotationRefreshRequested] ||
-				(was.GetDeletionTimestamp() == nil) != (is.GetDeletionTimestamp() == nil)
+				(was.GetDeletionTimestamp() == nil) != (is.GetDeletionTimestamp() == nil) ||
+				(!own && hasFinalizer(was) != hasFinalizer(is))
 		},
 		DeleteFunc: func(e event.DeleteEvent) bool {
 			r.expectations.deleted(object{sessionObject, client.ObjectKeyFromObject(e.Object)})

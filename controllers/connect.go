@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"errors"
+	"time"
 
 	"tokensync.dev/secret-server-operator/controllers/secretserver"
 	"tokensync.dev/secret-server-operator/controllers/session"
@@ -11,25 +12,13 @@ import (
 // connect makes the client of the session's endpoint. What keeps it from that becomes the pass's fault or failure, and
 // then the client is nil.
 func (p *pass) connect(ctx context.Context, grant session.GrantType) (SecretServer, error) {
-	endpoint := secretserver.Endpoint{
-		URL:        serverURL(p.session),
-		ServerName: p.session.Spec.Endpoint.TLSServerName,
-		Timeout:    p.timeout(),
+	endpoint, fault, err := p.endpoint(ctx, serverURL(p.session), p.timeout())
+	if err != nil {
+		return nil, err
 	}
-	if ref := p.session.Spec.Endpoint.CABundleRef; ref != nil {
-		key := bundleKey{p.session.Namespace, *ref}
-		known, ok := p.bundles.get(key)
-		if !ok {
-			var err error
-			if known, err = p.readBundle(ctx, key); err != nil {
-				return nil, err
-			}
-		}
-		if known.problem != "" {
-			p.endpointFault = bundleFault(ref, known.problem)
-			return nil, nil //nolint:nilnil // the fault tells
-		}
-		endpoint.CA = known.pem
+	if fault != nil {
+		p.endpointFault = fault
+		return nil, nil //nolint:nilnil // the fault tells
 	}
 	server, err := p.dial(endpoint)
 	if refused, ok := errors.AsType[*secretserver.Error](err); ok {
@@ -37,4 +26,26 @@ func (p *pass) connect(ctx context.Context, grant session.GrantType) (SecretServ
 		return nil, nil //nolint:nilnil // the failure tells
 	}
 	return server, err
+}
+
+// endpoint is a Secret Server with the session's TLS settings. A CA bundle that cannot be used is a fault.
+func (p *pass) endpoint(ctx context.Context, url string, timeout time.Duration) (secretserver.Endpoint, *fault, error) {
+	spec := p.session.Spec.Endpoint
+	endpoint := secretserver.Endpoint{URL: url, ServerName: spec.TLSServerName, Timeout: timeout}
+	if spec.CABundleRef == nil {
+		return endpoint, nil, nil
+	}
+	key := bundleKey{p.session.Namespace, *spec.CABundleRef}
+	known, ok := p.bundles.get(key)
+	if !ok {
+		var err error
+		if known, err = p.readBundle(ctx, key); err != nil {
+			return endpoint, nil, err
+		}
+	}
+	if known.problem != "" {
+		return endpoint, bundleFault(spec.CABundleRef, known.problem), nil
+	}
+	endpoint.CA = known.pem
+	return endpoint, nil, nil
 }

@@ -73,10 +73,12 @@ func canonical(serverURL string) string {
 }
 
 // origin names the Secret Server of a session for the bound on requests at a time: sessions of one host share it.
-func (p *pass) origin() string {
-	u, err := url.Parse(p.session.Spec.Endpoint.URL)
+func (p *pass) origin() string { return originOf(p.session.Spec.Endpoint.URL) }
+
+func originOf(serverURL string) string {
+	u, err := url.Parse(serverURL)
 	if err != nil {
-		return p.session.Spec.Endpoint.URL // as above
+		return serverURL // as above
 	}
 	return hostOf(*u)
 }

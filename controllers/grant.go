@@ -135,7 +135,9 @@ func (p *pass) logIn(ctx context.Context) error {
 		return p.loginFailed(ctx, err)
 	}
 	p.accounts.succeeded(l.account)
-	return p.keep(ctx, p.state.stored.loggedIn(grant, issued, p.wanted, serverURL(p.session), l))
+	next := p.state.stored.loggedIn(grant, issued, p.wanted, serverURL(p.session), l)
+	p.keepFormer(ctx, &next)
+	return p.keep(ctx, next)
 }
 
 // answered reports whether Secret Server itself was heard: it took the token, or said that it does not.

@@ -84,7 +84,7 @@ func (w *world) secrets(ctx context.Context) []string {
 }
 
 // tokenKeys are the keys of the operator's Secrets under which tokens belong.
-var tokenKeys = []string{api.TargetKeyToken, "accessToken", "refreshToken", "claimedRefreshToken"}
+var tokenKeys = []string{api.TargetKeyToken, "accessToken", "refreshToken", "claimedRefreshToken", "formerAccessToken"}
 
 // startTalkativeOperator runs an operator that logs at some --zap-log-level, until the spec ends or stop is called.
 func startTalkativeOperator(namespace, level string, log io.Writer, registry *prometheus.Registry) (stop func()) {

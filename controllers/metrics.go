@@ -14,16 +14,22 @@ import (
 const (
 	MetricGrants        = "secretserversession_grants_total"
 	MetricGrantDuration = "secretserversession_grant_duration_seconds"
+	MetricRevocations   = "secretserversession_revocations_total"
 
 	labelGrant  = "grant"  // Password or RefreshToken
-	labelResult = "result" // Succeeded, or the kind of failure
+	labelResult = "result" // Succeeded, or the kind of failure; of a revocation Succeeded, Failed or Skipped
 )
 
-const resultSucceeded = "Succeeded"
+const (
+	resultSucceeded = "Succeeded"
+	resultFailed    = "Failed"  // Secret Server was asked
+	resultSkipped   = "Skipped" // it was not asked, though the token may be valid yet
+)
 
 type metrics struct {
 	grants        *prometheus.CounterVec
 	grantDuration *prometheus.HistogramVec
+	revocations   *prometheus.CounterVec
 }
 
 func newMetrics(registry prometheus.Registerer) (*metrics, error) {
@@ -37,9 +43,16 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			Help:    "Seconds from just before a grant was asked for until its answer was read.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300},
 		}, []string{labelGrant}),
+		revocations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: MetricRevocations,
+			Help: "Tokens that were no longer needed and were to be revoked, by result.",
+		}, []string{labelResult}),
 	}
-	return m, errors.Join(registry.Register(m.grants), registry.Register(m.grantDuration))
+	return m, errors.Join(registry.Register(m.grants), registry.Register(m.grantDuration), registry.Register(m.revocations))
 }
+
+// revocation counts one token that was to be revoked.
+func (m *metrics) revocation(result string) { m.revocations.WithLabelValues(result).Inc() }
 
 // grant counts one request for a grant.
 func (m *metrics) grant(grant session.GrantType, err error, took time.Duration) {

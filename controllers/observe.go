@@ -35,6 +35,9 @@ func (r *Reconciler) observe(ctx context.Context, name types.NamespacedName) (*p
 		return nil, errBehind
 	}
 	p := &pass{Reconciler: r, session: s, handled: s.Status.LastHandledRefreshRequest, grant: r.memory.grant(name, s.UID, r.clock.Now())}
+	if !s.DeletionTimestamp.IsZero() && hasFinalizer(s) {
+		p.departure = r.revocations.departure(name, s.UID, r.clock.Now())
+	}
 	for _, observe := range []func(context.Context) error{
 		p.observeState, p.observeTarget, p.observeOldTargets, p.observeCredentials, p.observeEndpoint,
 	} {

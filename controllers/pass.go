@@ -17,7 +17,7 @@ import (
 // pass is one reconciliation: what was observed at its start, corrected by what was done since.
 type pass struct {
 	*Reconciler
-	session *api.SecretServerSession // as cached; never changed
+	session *api.SecretServerSession // as cached, but for our own finalizer; never changed
 	wanted  session.Identity
 
 	state      state
@@ -33,12 +33,15 @@ type pass struct {
 	login   *login    // what a login would be made with, once read
 	grant   *newGrant // held in memory alone until it is stored
 	busy    bool
+	crowded bool // the revocation of the former token found no free place
 	failure failure
 	handled string // the refresh request that was acted on last
 	notes   notes
 
 	// handledBefore is the refresh request that was acted on before the one that the present grant was begun for.
 	handledBefore string
+	// departure is that of a session that is being deleted and bears our finalizer; nil for any other.
+	departure *departure
 }
 
 // state is the state Secret: its metadata as watched, its content once loaded.
@@ -99,6 +102,8 @@ func (p *pass) observation() session.Observation {
 	o := session.Observation{
 		Deleting:         !p.session.DeletionTimestamp.IsZero(),
 		Suspended:        p.session.Spec.Suspend,
+		Revoking:         p.session.Spec.DeletionPolicy == api.DeletionRevoke,
+		Finalizer:        hasFinalizer(p.session),
 		Seed:             string(p.session.UID),
 		RefreshPercent:   int(p.session.Spec.Refresh.Percent),
 		RenewalRequested: p.requested() != p.handled,
@@ -109,11 +114,16 @@ func (p *pass) observation() session.Observation {
 		Unstored:         p.grant != nil,
 		Record:           p.state.record,
 		Published:        p.published,
+		Told:             p.session.Status.LoginCount+p.session.Status.RefreshCount == p.state.record.Sequence(),
 		TargetExpiresAt:  p.targetExpiresAt(),
 		OldTarget:        len(p.oldTargets) > 0,
 		RetryAt:          p.failure.retryAt,
 		RefusedRetry:     p.options.RejectedCredentialsRetry,
 		Busy:             p.busy,
+		Crowded:          p.crowded,
+	}
+	if p.departure != nil {
+		o.Revoked, o.LetGoAt = p.departure.concluded, p.departure.letGoAt
 	}
 	if p.login != nil {
 		o.Inspected = true
@@ -175,6 +185,14 @@ func (p *pass) act(ctx context.Context, action session.Action) error {
 		return p.refresh(ctx)
 	case session.Login:
 		return p.logIn(ctx)
+	case session.AddFinalizer:
+		return p.addFinalizer(ctx)
+	case session.RemoveFinalizer:
+		return p.removeFinalizer(ctx)
+	case session.Revoke:
+		return p.revoke(ctx)
+	case session.RevokeFormer:
+		return p.revokeFormer(ctx)
 	case session.Wait:
 	}
 	return fmt.Errorf("no such step: %q", action)

@@ -22,6 +22,7 @@ const (
 	keyAccessToken         = "accessToken"
 	keyRefreshToken        = "refreshToken"
 	keyClaimedRefreshToken = "claimedRefreshToken"
+	keyFormerToken         = "formerAccessToken"
 	keyFingerprint         = "credentialsFingerprint"
 	keyAttempted           = "attemptedFingerprint"
 )
@@ -31,6 +32,7 @@ type stored struct {
 	session.Record
 	AccessToken  string
 	RefreshToken string // unclaimed; empty otherwise
+	FormerToken  string // what Record.Former tells of
 	// Fingerprint is of the login that began the chain, Attempted of the login that Record.Attempt tells of.
 	Fingerprint, Attempted fingerprint
 }
@@ -48,6 +50,7 @@ func readState(secret *corev1.Secret) (stored, error) {
 		Record:       record,
 		AccessToken:  string(secret.Data[keyAccessToken]),
 		RefreshToken: string(secret.Data[keyRefreshToken]),
+		FormerToken:  string(secret.Data[keyFormerToken]),
 		Fingerprint:  secret.Data[keyFingerprint],
 		Attempted:    secret.Data[keyAttempted],
 	}
@@ -78,6 +81,7 @@ func writeState(secret *corev1.Secret, s stored) error {
 	}
 	put(keyAccessToken, []byte(s.AccessToken))
 	put(keyRefreshToken, []byte(s.RefreshToken))
+	put(keyFormerToken, []byte(s.FormerToken))
 	put(keyFingerprint, s.Fingerprint)
 	put(keyAttempted, s.Attempted)
 	return nil

@@ -27,6 +27,8 @@ type SecretServer interface {
 	Verify(ctx context.Context, accessToken string) error
 	// Ahead is how far the server's clock is ahead of the operator's. It says anything, and is not to be believed.
 	Ahead(ctx context.Context) (time.Duration, error)
+	// Revoke returns nil if the token is dead.
+	Revoke(ctx context.Context, accessToken string) error
 }
 
 // Dialer makes the client of an endpoint; it connects to nothing yet.
@@ -47,6 +49,7 @@ type Reconciler struct {
 	codes        *codes
 	logins       *gate // per account
 	requests     *gate // per Secret Server
+	revocations  *revocations
 	bundles      *bundles
 	expectations *expectations
 	memory       *memory
@@ -66,6 +69,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	defer r.liveness.begin(request.NamespacedName)()
 	defer r.logins.settle(request.NamespacedName)
 	defer r.requests.settle(request.NamespacedName)
+	defer r.revocations.settle(request.NamespacedName)
 	p, err := r.observe(ctx, request.NamespacedName)
 	switch {
 	case errors.Is(err, errBehind):
@@ -77,8 +81,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, nil
 	}
 	plan, err := p.run(ctx)
-	if errors.Is(err, errNotLeading) {
+	switch {
+	case errors.Is(err, errNotLeading):
 		return standDown(ctx), nil
+	case errors.Is(err, errBehind):
+		return ctrl.Result{RequeueAfter: catchUp}, nil
 	}
 	p.forbidden(err)
 	if p.session.DeletionTimestamp.IsZero() {
@@ -119,6 +126,8 @@ const (
 // requeue turns a plan to wait into the queue's words.
 func (p *pass) requeue(plan session.Plan) ctrl.Result {
 	switch {
+	case plan.Obstacle == session.Busy && p.departure != nil:
+		return ctrl.Result{RequeueAfter: min(queueTimeout, max(plan.At.Sub(p.now()), soonest))}
 	case plan.Obstacle == session.Busy:
 		return ctrl.Result{RequeueAfter: queueTimeout}
 	case p.unwritable:
@@ -133,6 +142,7 @@ func (p *pass) requeue(plan session.Plan) ctrl.Result {
 // forget drops what was held in memory for a session that is gone.
 func (r *Reconciler) forget(name types.NamespacedName) {
 	r.memory.forget(name)
+	r.revocations.departed(name)
 	r.expectations.deleted(object{sessionObject, name})
 }
 

@@ -28,7 +28,7 @@ import (
 	api "tokensync.dev/secret-server-operator/api/v1alpha1"
 )
 
-// +kubebuilder:rbac:groups=secretserver.tokensync.dev,resources=secretserversessions,verbs=get;list;watch
+// +kubebuilder:rbac:groups=secretserver.tokensync.dev,resources=secretserversessions,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=secretserver.tokensync.dev,resources=secretserversessions/status,verbs=patch
 // +kubebuilder:rbac:groups=secretserver.tokensync.dev,resources=secretserversessions/finalizers,verbs=update
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;patch;delete
@@ -56,6 +56,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options, dial Dialer, 
 		accounts:     newAccounts(options.RejectedCredentialsRetry),
 		logins:       newGate(1, queue.wake),
 		requests:     newGate(options.EndpointConcurrency, queue.wake),
+		revocations:  newRevocations(options.MaxConcurrentReconciles, queue.wake),
 		bundles:      newBundles(),
 		expectations: newExpectations(c),
 		codes:        newCodes(),

@@ -28,10 +28,15 @@ func (r *Reconciler) report(ctx context.Context, p *pass, plan session.Plan) err
 		}
 	}
 	for _, e := range transitions(p, status) {
-		r.events.Eventf(p.session, nil, e.kind, e.reason, e.action, "%s", clip(e.note))
-		log.FromContext(ctx).Info(e.note, "event", e.reason)
+		p.tell(ctx, e)
 	}
 	return nil
+}
+
+// tell writes an event, and a line in the log.
+func (p *pass) tell(ctx context.Context, e transition) {
+	p.events.Eventf(p.session, nil, e.kind, e.reason, e.action, "%s", clip(e.note))
+	log.FromContext(ctx).Info(e.note, "event", e.reason)
 }
 
 // writeStatus applies the status to the object that was observed, and never to a later one of the same name: the API

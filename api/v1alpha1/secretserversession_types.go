@@ -70,11 +70,29 @@ type SecretServerSessionSpec struct {
 	// +optional
 	// +kubebuilder:default={}
 	Refresh Refresh `json:"refresh,omitempty,omitzero"`
+	// deletionPolicy tells what becomes of tokens that are no longer needed. Retain leaves them valid at Secret Server
+	// until they expire. Revoke ends them there: the session's token when the session is deleted, and the token of the
+	// former endpoint, account or password when that has changed. Each is one attempt of at most 10 seconds; the event
+	// Revoked or RevokeFailed tells what came of it. While it is Revoke, a finalizer holds the session during its deletion.
+	// +optional
+	// +kubebuilder:default=Retain
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 	// suspend stops all calls to Secret Server while it is true. The stored token stays in the target until it
 	// expires, and the target is still repaired from stored state.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 }
+
+// DeletionPolicy is what becomes of tokens that are no longer needed.
+//
+// +kubebuilder:validation:Enum=Retain;Revoke
+type DeletionPolicy string
+
+// The deletion policies.
+const (
+	DeletionRetain DeletionPolicy = "Retain"
+	DeletionRevoke DeletionPolicy = "Revoke"
+)
 
 // Endpoint is one Secret Server.
 type Endpoint struct {

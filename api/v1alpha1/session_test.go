@@ -27,6 +27,11 @@ var sessionRules = []rule{
 	refused("a renewal after 0 percent", "spec.refresh.percent", int64(0), "greater than or equal to 10"),
 	refused("a renewal after a share that is no number", "spec.refresh.percent", "67%", "must be of type integer"),
 
+	accepted("a token that is retained", "spec.deletionPolicy", "Retain"),
+	accepted("a token that is revoked", "spec.deletionPolicy", "Revoke"),
+	refused("a deletion policy that is neither", "spec.deletionPolicy", "Delete", "Unsupported value"),
+	refused("an empty deletion policy", "spec.deletionPolicy", "", "Unsupported value"),
+
 	accepted("a suspension", "spec.suspend", true),
 	refused("a suspension that is no boolean", "spec.suspend", "yes", "must be of type boolean"),
 }
@@ -55,13 +60,13 @@ var _ = DescribeTable("A session's default",
 	Entry("target's type is Opaque when the target is null", "spec.target.type", "Opaque", field{"spec.target", nil}),
 	Entry("share of the lifetime is 67 percent", "spec.refresh.percent", int64(67)),
 	Entry("share of the lifetime is 67 percent when refresh is empty", "spec.refresh.percent", int64(67), field{"spec.refresh", map[string]any{}}),
+	Entry("deletion policy is to retain the token", "spec.deletionPolicy", "Retain"),
 	Entry("suspension is none", "spec.suspend", nil),
 )
 
 var _ = Describe("A field that does nothing yet", func() {
 	for _, f := range []field{
 		{"spec.verification.intervalSeconds", int64(300)},
-		{"spec.deletionPolicy", "Revoke"},
 		{"spec.target.data", map[string]any{"token": "{{ .token }}"}},
 	} {
 		It("is refused by strict validation, which kubectl uses: "+f.path, func(ctx SpecContext) {

@@ -57,6 +57,8 @@ const (
 	EventTargetRepaired      = "TargetRepaired"
 	EventTargetConflict      = "TargetConflict"
 	EventTokenExpired        = "TokenExpired"
+	EventRevoked             = "Revoked"
+	EventRevokeFailed        = "RevokeFailed"
 )
 
 // Labels and annotations.
@@ -70,6 +72,10 @@ const (
 	// ManagedBy is the value of LabelManagedBy and the operator's field manager.
 	ManagedBy = "secret-server-operator"
 )
+
+// FinalizerRevoke holds a session that is being deleted until its token was revoked, or could not be. Only sessions with
+// DeletionRevoke bear it.
+const FinalizerRevoke = Group + "/revoke"
 
 // StateSecretType is the type of the Secret that holds a session's state.
 const StateSecretType = Group + "/session"

@@ -64,6 +64,8 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
       default: username
+- name: dev.tokensync.secret-server-operator.api.v1alpha1.DeletionPolicy
+  scalar: string
 - name: dev.tokensync.secret-server-operator.api.v1alpha1.Endpoint
   map:
     fields:
@@ -121,6 +123,10 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: credentials
       type:
         namedType: dev.tokensync.secret-server-operator.api.v1alpha1.Credentials
+    - name: deletionPolicy
+      type:
+        namedType: dev.tokensync.secret-server-operator.api.v1alpha1.DeletionPolicy
+      default: Retain
     - name: endpoint
       type:
         namedType: dev.tokensync.secret-server-operator.api.v1alpha1.Endpoint

@@ -5,6 +5,10 @@
 
 package v1alpha1
 
+import (
+	apiv1alpha1 "tokensync.dev/secret-server-operator/api/v1alpha1"
+)
+
 // SecretServerSessionSpecApplyConfiguration represents a declarative configuration of the SecretServerSessionSpec type for use
 // with apply.
 //
@@ -18,6 +22,11 @@ type SecretServerSessionSpecApplyConfiguration struct {
 	Target *TargetApplyConfiguration `json:"target,omitempty"`
 	// refresh tells when to renew the token.
 	Refresh *RefreshApplyConfiguration `json:"refresh,omitempty"`
+	// deletionPolicy tells what becomes of tokens that are no longer needed. Retain leaves them valid at Secret Server
+	// until they expire. Revoke ends them there: the session's token when the session is deleted, and the token of the
+	// former endpoint, account or password when that has changed. Each is one attempt of at most 10 seconds; the event
+	// Revoked or RevokeFailed tells what came of it. While it is Revoke, a finalizer holds the session during its deletion.
+	DeletionPolicy *apiv1alpha1.DeletionPolicy `json:"deletionPolicy,omitempty"`
 	// suspend stops all calls to Secret Server while it is true. The stored token stays in the target until it
 	// expires, and the target is still repaired from stored state.
 	Suspend *bool `json:"suspend,omitempty"`
@@ -58,6 +67,14 @@ func (b *SecretServerSessionSpecApplyConfiguration) WithTarget(value *TargetAppl
 // If called multiple times, the Refresh field is set to the value of the last call.
 func (b *SecretServerSessionSpecApplyConfiguration) WithRefresh(value *RefreshApplyConfiguration) *SecretServerSessionSpecApplyConfiguration {
 	b.Refresh = value
+	return b
+}
+
+// WithDeletionPolicy sets the DeletionPolicy field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the DeletionPolicy field is set to the value of the last call.
+func (b *SecretServerSessionSpecApplyConfiguration) WithDeletionPolicy(value apiv1alpha1.DeletionPolicy) *SecretServerSessionSpecApplyConfiguration {
+	b.DeletionPolicy = &value
 	return b
 }
 

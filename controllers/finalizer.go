@@ -1,0 +1,110 @@
+package controllers
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	api "tokensync.dev/secret-server-operator/api/v1alpha1"
+)
+
+// hasFinalizer reports whether an object bears our finalizer.
+func hasFinalizer(o metav1.Object) bool {
+	return slices.Contains(o.GetFinalizers(), api.FinalizerRevoke)
+}
+
+// finalizerTimeout bounds the writes of a finalizer, shutdown or not.
+const finalizerTimeout = 10 * time.Second
+
+// addFinalizer makes the API server keep the session until its token is revoked.
+func (p *pass) addFinalizer(ctx context.Context) error {
+	return p.changeFinalizers(ctx, func(s *api.SecretServerSession) ([]string, error) {
+		if !s.DeletionTimestamp.IsZero() {
+			// The API server takes no new finalizer then. What there is to do, the cache will show.
+			return nil, fmt.Errorf("the session is being deleted: %w", errBehind)
+		}
+		return append(slices.Clone(s.Finalizers), api.FinalizerRevoke), nil
+	})
+}
+
+// removeFinalizer lets the session go, and then tells what became of its tokens.
+func (p *pass) removeFinalizer(ctx context.Context) error {
+	p.concludeDeparture()
+	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalizerTimeout)
+	defer cancel()
+	err := p.changeFinalizers(detached, func(s *api.SecretServerSession) ([]string, error) {
+		return slices.DeleteFunc(slices.Clone(s.Finalizers), func(f string) bool { return f == api.FinalizerRevoke }), nil
+	})
+	if err == nil && p.departure != nil {
+		p.tellEnded(ctx, p.departure.ended...)
+	}
+	return err
+}
+
+// changeFinalizers writes other finalizers for the session that was observed, as long as nobody else has changed it:
+// those of others stay what they are. One that has gone needs no finalizers.
+func (p *pass) changeFinalizers(ctx context.Context, change func(*api.SecretServerSession) ([]string, error)) error {
+	current := p.session
+	for {
+		finalizers, err := change(current)
+		if err != nil {
+			return err
+		}
+		patched := &api.SecretServerSession{ObjectMeta: metav1.ObjectMeta{Namespace: p.session.Namespace, Name: p.session.Name}}
+		err = p.patchFinalizers(ctx, patched, current, finalizers)
+		switch {
+		case err == nil:
+			p.tookFinalizers(ctx, finalizers, patched.ResourceVersion)
+			return nil
+		case apierrors.IsNotFound(err):
+			p.tookFinalizers(ctx, nil, "")
+			return nil
+		case !apierrors.IsConflict(err):
+			return fmt.Errorf("write the session's finalizers: %w", err)
+		}
+		before := current.ResourceVersion
+		current = &api.SecretServerSession{}
+		switch readErr := p.live.Get(ctx, p.name(), current); {
+		case apierrors.IsNotFound(readErr), readErr == nil && current.UID != p.session.UID:
+			p.tookFinalizers(ctx, nil, "")
+			return nil
+		case readErr != nil:
+			return fmt.Errorf("read the session: %w", readErr)
+		case current.ResourceVersion == before:
+			return fmt.Errorf("write the session's finalizers, in a conflict with nobody: %w", err)
+		}
+	}
+}
+
+// patchFinalizers replaces the finalizers if the object is still what was read.
+func (p *pass) patchFinalizers(ctx context.Context, patched, read *api.SecretServerSession, finalizers []string) error {
+	if finalizers == nil {
+		finalizers = []string{} // null would mean that they are not spoken of
+	}
+	body, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"uid": read.UID, "resourceVersion": read.ResourceVersion, "finalizers": finalizers,
+	}})
+	if err != nil {
+		return fmt.Errorf("encode patch: %w", err)
+	}
+	return p.live.Patch(ctx, patched, client.RawPatch(types.MergePatchType, body), client.FieldOwner(api.ManagedBy)) //nolint:wrapcheck // classified by the caller
+}
+
+// tookFinalizers goes on from what was written, and from the spec that was observed.
+func (p *pass) tookFinalizers(ctx context.Context, finalizers []string, version string) {
+	next := p.session.DeepCopy()
+	next.Finalizers = finalizers
+	gone := version == "" || (len(finalizers) == 0 && !next.DeletionTimestamp.IsZero())
+	if !gone {
+		next.ResourceVersion = version
+		p.wroteSession(ctx, p, version)
+	}
+	p.session = next
+}
