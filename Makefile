@@ -119,6 +119,8 @@ install: ## Install the CRD.
 
 .PHONY: uninstall
 uninstall: ## Remove the CRD, and with it every session and its Secrets.
+	@# The sessions first: a running operator revokes the tokens of those that ask for it, and then lets them go.
+	hack/remove-sessions.sh
 	$(KUSTOMIZE) build config/crd | $(KUBECTL) delete --ignore-not-found -f -
 
 .PHONY: deploy
@@ -127,6 +129,8 @@ deploy: ## Deploy the operator with its CRD (IMG=registry/name:tag).
 
 .PHONY: undeploy
 undeploy: ## Remove the operator and its CRD, and with it every session and its Secrets.
+	@# The sessions first, as long as the operator is there.
+	hack/remove-sessions.sh
 	hack/render.sh $(IMG) | $(KUBECTL) delete --ignore-not-found -f -
 
 .PHONY: build-installer
