@@ -327,7 +327,8 @@ func TestLawAWaitMissesNothing(t *testing.T) {
 		if p.Action != Wait || o.Deleting || !later.After(now) || (!p.At.IsZero() && !later.Before(p.At)) {
 			return
 		}
-		if o.Record.IssuedAt.After(now.Add(time.Minute)) {
+		if ahead := now.Add(time.Minute); o.Record.IssuedAt.After(ahead) || o.RefusedAt.After(ahead) ||
+			(o.Record.Attempt != nil && o.Record.Attempt.At.After(ahead)) {
 			return // the clock is wrong; that it will be right again is nothing to wait for
 		}
 		if then := Decide(o, later); then.Action != Wait || then.Obstacle != p.Obstacle {
