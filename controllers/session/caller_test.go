@@ -54,6 +54,8 @@ type caller struct {
 	told int64
 	// sent numbers the grants whose refresh token has been sent.
 	sent map[int64]bool
+	// verified numbers the grants whose access token was verified, with the last time.
+	verified map[int64]time.Time
 }
 
 func newCaller() *caller {
@@ -63,6 +65,7 @@ func newCaller() *caller {
 		lifetime: lifetime,
 		refusals: map[string]time.Time{},
 		sent:     map[int64]bool{},
+		verified: map[int64]time.Time{},
 		o:        Observation{Seed: "uid", RefreshPercent: 67, RefusedRetry: 65 * time.Minute, Wanted: account},
 	}
 }
@@ -73,6 +76,9 @@ func (c *caller) pass(answers ...answer) ([]Action, Plan, error) {
 	c.o.Inspected, c.o.SameCredentials, c.o.Busy = false, false, false
 	c.o.RefusedAt, c.o.LoginHeldUntil, c.o.CodeAt = time.Time{}, time.Time{}, time.Time{}
 	c.o.Crowded, c.o.Told = false, c.told == c.o.Record.Sequence()
+	if c.o.VerifyAfter.After(c.now) {
+		c.o.VerifyAfter = c.now // the clock was set back
+	}
 	c.o.CredentialsFault = c.content == ""
 	var taken []Action
 	for range mostRounds {
@@ -126,7 +132,7 @@ func (c *caller) step(a Action) (Observation, error) {
 		o.Record.Identity = o.Wanted
 	case Refuse:
 		o.Record.Attempt = &Attempt{Identity: o.Wanted, At: o.RefusedAt, Refused: true}
-	case Login, Refresh:
+	case Login, Refresh, Verify:
 		return c.call(a)
 	case AddFinalizer, RemoveFinalizer:
 		o.Finalizer = a == AddFinalizer
@@ -140,7 +146,7 @@ func (c *caller) step(a Action) (Observation, error) {
 	return o, nil
 }
 
-// call sends a grant request and takes the next answer of the script.
+// call sends a request and takes the next answer of the script.
 func (c *caller) call(a Action) (Observation, error) {
 	o := c.o
 	if len(c.answers) == 0 {
@@ -151,6 +157,9 @@ func (c *caller) call(a Action) (Observation, error) {
 	if got == noPlace {
 		o.Busy = true
 		return o, nil
+	}
+	if a == Verify {
+		return c.verify(o, got)
 	}
 	asked := o.RenewalRequested
 	o.RenewalRequested, o.RetryAt = false, time.Time{}
@@ -231,8 +240,25 @@ func (c *caller) refresh(o Observation, got answer) (Observation, error) {
 	return o, nil
 }
 
+// verify asks about the token. An answer that grants tells that it is alive, one that refuses that it is dead.
+func (c *caller) verify(o Observation, got answer) (Observation, error) {
+	if !o.Published || !o.Record.EndedAt.IsZero() || !c.now.Before(o.Record.ExpiresAt) {
+		return o, fmt.Errorf("a token is verified that nobody uses, or that is known to be dead: %+v", o.Record)
+	}
+	if last := c.verified[o.Record.Sequence()]; last.After(c.now.Add(-time.Second)) && !last.After(c.now) {
+		return o, fmt.Errorf("the token is verified at %s and again at %s", clock(last), clock(c.now))
+	}
+	c.verified[o.Record.Sequence()] = c.now
+	o.VerifyAfter = c.now
+	if got == refused {
+		o.Record.EndedAt = c.now
+	}
+	return o, nil
+}
+
 func (c *caller) grant(o Observation, next Record, got answer, without RefreshState) Observation {
 	next.IssuedAt, next.ExpiresAt = c.now, c.now.Add(c.lifetime)
+	next.EndedAt, o.VerifyAfter = time.Time{}, c.now
 	next.Refresh, next.RefreshExpiresAt = Held, next.ExpiresAt.Add(RefreshGrace)
 	if got == noNext {
 		next.Refresh, next.RefreshExpiresAt = without, time.Time{}

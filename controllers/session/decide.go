@@ -32,6 +32,8 @@ const (
 	Revoke Action = "Revoke"
 	// RevokeFormer ends the token that another has replaced, if it may: one attempt. Then the token is forgotten.
 	RevokeFormer Action = "RevokeFormer"
+	// Verify asks Secret Server whether it still takes the published token.
+	Verify Action = "Verify"
 )
 
 // Obstacle is what keeps a session from its next grant while the plan is to wait.
@@ -113,6 +115,12 @@ type Observation struct {
 	// RefusedRetry is how long after a refusal the same credentials may be tried again; zero: never.
 	RefusedRetry time.Duration
 
+	// VerifyInterval is the longest time between two verifications of the token; zero: it is never verified.
+	VerifyInterval time.Duration
+	// VerifyAfter is the moment that the next verification is planned from: that of the last one, or when the token was
+	// first seen, or the end of a pause that Secret Server asked for.
+	VerifyAfter time.Time
+
 	// Inspected: the credentials were read in this pass, and the next four fields hold.
 	Inspected bool
 	// SameCredentials as those that began the chain of Record: the same base URL, domain, user and password.
@@ -123,7 +131,7 @@ type Observation struct {
 	LoginHeldUntil time.Time
 	// CodeAt is when there is a one-time code that was not used yet, if the credentials need one; zero: now.
 	CodeAt time.Time
-	// Busy: the grant found no free place in this pass. Crowded: the revocation of a former token found none.
+	// Busy: the grant or the verification found no free place in this pass. Crowded: the revocation of a former token found none.
 	Busy, Crowded bool
 }
 
@@ -161,12 +169,13 @@ func Decide(o Observation, now time.Time) Plan {
 	case o.changed() && o.Inspected && o.SameCredentials:
 		return Plan{Action: Adopt}
 	case o.changed() || !r.HasToken():
-		return o.login(now)
-	case r.Refresh == Claimed, o.RenewalRequested, !o.RetryAt.IsZero(), !now.Before(o.refreshAt()), fromTheFuture(r.IssuedAt, now):
+		return o.verify(o.login(now), now)
+	case r.Refresh == Claimed, !r.EndedAt.IsZero(), o.RenewalRequested, !o.RetryAt.IsZero(), !now.Before(o.refreshAt()),
+		fromTheFuture(r.IssuedAt, now):
 		// A claimed refresh token may have been sent, and that may have ended the access token too.
-		return o.renew(now)
+		return o.verify(o.renew(now), now)
 	}
-	return o.wait(NoObstacle, now, o.refreshAt())
+	return o.verify(o.wait(NoObstacle, now, o.refreshAt()), now)
 }
 
 // changed reports whether the spec or the credentials Secret is no longer what the chain began with. A Secret whose

@@ -10,7 +10,7 @@ import (
 )
 
 var (
-	actions   = []Action{Wait, Store, Publish, RemoveOldTarget, ReadCredentials, Adopt, Refuse, Refresh, Login, AddFinalizer, RemoveFinalizer, Revoke, RevokeFormer}
+	actions   = []Action{Wait, Store, Publish, RemoveOldTarget, ReadCredentials, Adopt, Refuse, Refresh, Login, AddFinalizer, RemoveFinalizer, Revoke, RevokeFormer, Verify}
 	obstacles = []Obstacle{NoObstacle, Conflict, Suspended, EndpointFault, CredentialsFault, CredentialsRefused, BackingOff, AwaitingCode, Busy}
 )
 
@@ -49,19 +49,21 @@ func anObservation(sane bool) *rapid.Generator[Observation] {
 			Seed:           rapid.SampledFrom([]string{"", "uid", "another"}).Draw(t, "seed"),
 			RefreshPercent: rapid.IntRange(10, 90).Draw(t, "percent"),
 			RefusedRetry:   rapid.SampledFrom([]time.Duration{0, time.Minute, 65 * time.Minute}).Draw(t, "refused retry"),
+			VerifyInterval: rapid.SampledFrom([]time.Duration{0, 0, 0, 30 * time.Second, 24 * time.Hour}).Draw(t, "verify interval"),
 			Wanted:         oneOfFew().Draw(t, "wanted"),
 			Record:         storedRecord(sane).Draw(t, "record"),
 		}
 		o.LetGoAt = rapid.SampledFrom([]time.Time{noon.AddDate(9000, 0, 0), noon.AddDate(9000, 0, 0), noon, expired}).Draw(t, "let go at")
 		o.Finalizer = o.Revoking != rarely(t, "finalizer to change")
-		for _, at := range []*time.Time{&o.RetryAt, &o.RefusedAt, &o.LoginHeldUntil, &o.CodeAt} {
-			if rapid.Bool().Draw(t, "some retry, refusal, hold or code") {
+		for _, at := range []*time.Time{&o.RetryAt, &o.RefusedAt, &o.LoginHeldUntil, &o.CodeAt, &o.VerifyAfter} {
+			if rapid.Bool().Draw(t, "some retry, refusal, hold, code or verification") {
 				*at = aTime().Draw(t, "at")
 			}
 		}
 		if !sane {
 			o.RefreshPercent = rapid.Int().Draw(t, "any percent")
 			o.RefusedRetry = time.Duration(rapid.Int64().Draw(t, "any refused retry"))
+			o.VerifyInterval = time.Duration(rapid.Int64().Draw(t, "any verify interval"))
 		}
 		return o
 	})
@@ -76,6 +78,9 @@ func storedRecord(sane bool) *rapid.Generator[Record] {
 			ExpiresAt:        aTime().Draw(t, "expires"),
 			Refresh:          rapid.SampledFrom([]RefreshState{Held, Held, Claimed, NotIssued, LimitReached, ""}).Draw(t, "refresh"),
 			RefreshExpiresAt: aTime().Draw(t, "refresh expires"),
+		}
+		if rarely(t, "ended") {
+			r.EndedAt = aTime().Draw(t, "ended at")
 		}
 		if rapid.Bool().Draw(t, "attempted") {
 			r.Attempt = &Attempt{Identity: oneOfFew().Draw(t, "attempted with"), At: aTime().Draw(t, "attempted"), Refused: rapid.Bool().Draw(t, "refused")}
@@ -101,6 +106,9 @@ func storedRecord(sane bool) *rapid.Generator[Record] {
 func aNow(o Observation) *rapid.Generator[time.Time] {
 	r := o.Record
 	turns := []time.Time{r.IssuedAt, r.ExpiresAt, r.RefreshExpiresAt, o.refreshAt(), o.RetryAt, o.LoginHeldUntil, o.CodeAt, o.LetGoAt, o.RefusedAt.Add(o.RefusedRetry), noon}
+	if o.VerifyInterval > 0 {
+		turns = append(turns, VerifyAt(r.IssuedAt, o.VerifyInterval, o.Seed, o.VerifyAfter))
+	}
 	turns = slices.DeleteFunc(turns, func(t time.Time) bool { return !t.After(time.Time{}) }) // those that never come
 	return rapid.OneOf(aTime(), rapid.Custom(func(t *rapid.T) time.Time {
 		return rapid.SampledFrom(turns).Draw(t, "turn").Add(time.Duration(rapid.IntRange(-1, 1).Draw(t, "ns")))
@@ -174,16 +182,16 @@ func TestLawARefreshTokenIsSentOnlyIfItMayWork(t *testing.T) {
 
 func TestLawNoCallIsMadeThatAnythingStandsAgainst(t *testing.T) {
 	checkPlans(t, func(t *rapid.T, o Observation, now time.Time, p Plan) {
-		if p.Action != Login && p.Action != Refresh {
+		if p.Action != Login && p.Action != Refresh && p.Action != Verify {
 			return
 		}
 		if o.Deleting || o.Suspended || o.Conflict || o.EndpointFault || o.Busy || o.Unstored || o.Revoking != o.Finalizer {
 			t.Error("called in spite of an obstacle")
 		}
-		if now.Before(o.RetryAt) && !o.RenewalRequested {
+		if p.Action != Verify && now.Before(o.RetryAt) && !o.RenewalRequested {
 			t.Errorf("called before the backoff ended at %s", clock(o.RetryAt))
 		}
-		if !p.NextGrantAt.Equal(now) {
+		if p.Action != Verify && !p.NextGrantAt.Equal(now) {
 			t.Errorf("the grant is now, not at %s", clock(p.NextGrantAt))
 		}
 	})
@@ -246,6 +254,45 @@ func TestLawTheFinalizerIsThereWhereItIsAskedFor(t *testing.T) {
 		}
 		if !o.Deleting && p.Action != Store && o.Revoking != o.Finalizer && p.Action != AddFinalizer && p.Action != RemoveFinalizer {
 			t.Errorf("%s before the finalizer is right", p.Action)
+		}
+	})
+}
+
+func TestLawATokenIsVerifiedOnlyIfItIsDueAndBelievedGood(t *testing.T) {
+	checkPlans(t, func(t *rapid.T, o Observation, now time.Time, p Plan) {
+		r := o.Record
+		if p.Action != Verify {
+			return
+		}
+		if !r.HasToken() || !o.Published || !r.EndedAt.IsZero() || !now.Before(r.ExpiresAt) {
+			t.Error("a token is verified that is not in the target, or known to be over")
+		}
+		if r.Identity.Source != o.Wanted.Source {
+			t.Error("a token is shown to another server")
+		}
+		if o.VerifyInterval <= 0 || now.Before(VerifyAt(r.IssuedAt, o.VerifyInterval, o.Seed, o.VerifyAfter)) {
+			t.Error("a token is verified before its time")
+		}
+	})
+}
+
+// With or without verification, whatever else there is to do is planned for the same time.
+func TestLawAVerificationTakesNothingElsesPlace(t *testing.T) {
+	checkPlans(t, func(t *rapid.T, o Observation, now time.Time, p Plan) {
+		o.VerifyInterval = 0
+		without := Decide(o, now)
+		switch {
+		case p.Action == Verify:
+			if without.Action != Wait {
+				t.Errorf("a token is verified where it was time for %s", without.Action)
+			}
+		case p.Action != without.Action || p.Obstacle != without.Obstacle:
+			t.Errorf("without verification: %s", show(without))
+		case p.At.After(without.At) && !without.At.IsZero():
+			t.Errorf("asks again later than without verification, at %s", clock(without.At))
+		}
+		if !p.NextGrantAt.Equal(without.NextGrantAt) {
+			t.Errorf("the next grant is planned for another time than without verification, %s", clock(without.NextGrantAt))
 		}
 	})
 }

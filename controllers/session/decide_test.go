@@ -72,6 +72,7 @@ func moved(o *Observation)         { o.Wanted.Source = "elsewhere/billing" }
 func uninspected(o *Observation)   { o.Inspected = false }
 func claimedInTime(o *Observation) { o.Record.Refresh = Claimed }
 func tokenless(o *Observation)     { o.Record.Grant = "" }
+func ended(o *Observation)         { o.Record.EndedAt = noon }
 func noSession(o *Observation)     { o.Record, o.Published = Record{}, false }
 
 // held is the session of a user who wants its token revoked, as the operator keeps it.
@@ -90,6 +91,11 @@ func heldUntil(t time.Time) situation {
 }
 
 func codeAt(t time.Time) situation { return func(o *Observation) { o.Inspected, o.CodeAt = true, t } }
+
+// verified every so often, and last at the given time.
+func verified(every time.Duration, last time.Time) situation {
+	return func(o *Observation) { o.VerifyInterval, o.VerifyAfter = every, last }
+}
 
 func refresh(s RefreshState) situation {
 	return func(o *Observation) { o.Record.Refresh, o.Record.RefreshExpiresAt = s, time.Time{} }
@@ -123,6 +129,15 @@ func TestDecide(t *testing.T) {
 	only := func(a Action) Plan { return Plan{Action: a} }
 	grant := func(a Action, now time.Time) Plan { return Plan{Action: a, NextGrantAt: now} }
 	retry := noon.Add(65 * time.Minute)
+	// The verifications of a token that was first seen at noon, and of one that was verified then.
+	const every = 2 * time.Minute
+	first := VerifyAt(noon, every, "uid", noon)
+	second := first.Add(every)
+	watched, watchedOn := verified(every, noon), verified(every, first)
+	verify := Plan{Action: Verify, NextGrantAt: due}
+	until2 := func(why Obstacle, at, grant time.Time) Plan {
+		return Plan{Action: Wait, Obstacle: why, At: at, NextGrantAt: grant}
+	}
 
 	tests := []struct {
 		name  string
@@ -253,6 +268,33 @@ func TestDecide(t *testing.T) {
 		{"a refused login does not wait for a code", and(noSession, codeAt(late), refusedTo(noon)), fresh, only(Refuse)},
 		{"a refresh needs no code", codeAt(expired), late, grant(Refresh, late)},
 		{"a wait for a code is interrupted to report the expiry", and(refresh(NotIssued), codeAt(expired)), late, Plan{Action: Wait, Obstacle: AwaitingCode, At: expires, NextGrantAt: expired}},
+
+		// Whether Secret Server still takes the token.
+		{"a token is not verified before its time", watched, first.Add(-1), until2(NoObstacle, first, due)},
+		{"a token is verified when its time has come", watched, first, verify},
+		{"a token that was verified is left alone for the interval", watchedOn, first, until2(NoObstacle, second, due)},
+		{"a verification after the renewal is of another token", verified(24*time.Hour, noon), fresh, until(NoObstacle, due)},
+		{"a verification that finds no free place is made at the next, which wakes the session", and(watched, busy), first, until2(NoObstacle, second, due)},
+		{"a token that is due is renewed and not verified", watched, late, grant(Refresh, late)},
+		{"a token that is due and whose refresh finds no free place is not verified", and(watched, busy), late, Plan{Action: Wait, Obstacle: Busy, At: late, NextGrantAt: late}},
+		{"a token is not verified while its renewal is retried", and(watched, retryAt(late.Add(time.Minute))), late, until(BackingOff, late.Add(time.Minute))},
+		{"a token is not verified while suspended", and(watched, suspended), first, waiting(Suspended, expires)},
+		{"a token is not verified at a faulty endpoint", and(watched, endpointFault), first, waiting(EndpointFault, expires)},
+		{"a token is not verified while its place is somebody else's", and(watched, conflict), first, waiting(Conflict, expires)},
+		{"a token that is not published is published first", and(watched, unpublished), first, only(Publish)},
+		{"credentials that changed are looked at first", and(watched, edited), first, grant(ReadCredentials, first)},
+		{"a token is verified although the credentials for its renewal are missing", and(watched, refresh(NotIssued), missing), late, Plan{Action: Verify}},
+		{"a token is verified although the credentials for its renewal are refused", and(watched, edited, refusedAt(noon)), first, Plan{Action: Verify, NextGrantAt: retry}},
+		{"a token is never shown to another server", and(watched, moved, refusedAt(noon)), first, until2(CredentialsRefused, expires, retry)},
+		{"between two verifications a refusal is still what stands in the way", and(watchedOn, edited, refusedAt(noon)), first, until2(CredentialsRefused, second, retry)},
+		{"a token that has expired is not verified", and(watched, refresh(NotIssued), missing), expired, waiting(CredentialsFault, never)},
+		{"without a token there is nothing to verify", and(watched, noSession, missing), late, waiting(CredentialsFault, never)},
+		{"a token that the server ended is renewed at once", ended, fresh, grant(Refresh, fresh)},
+		{"a token that the server ended is not verified again", and(ended, watched, retryAt(late)), first, until(BackingOff, late)},
+		{"a token that the server ended, and no refresh token: a login at once", and(ended, refresh(LimitReached), same), fresh, grant(Login, fresh)},
+		{"a token that the server ended, whose refresh token was refused: a login at once", and(ended, refresh(Claimed), same), fresh, grant(Login, fresh)},
+		{"a token that the server ended comes back into its target all the same", and(ended, unpublished), fresh, only(Publish)},
+		{"a token that the server ended does not wake a suspended session", and(ended, suspended), fresh, waiting(Suspended, expires)},
 		{"a login waits for a free place", and(noSession, inspected, busy), fresh, Plan{Action: Wait, Obstacle: Busy, At: fresh, NextGrantAt: fresh}},
 	}
 	for _, tt := range tests {

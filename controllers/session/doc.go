@@ -3,6 +3,6 @@
 //
 // The life of a session. A login (password grant) begins a chain. Each renewal spends the chain's refresh token, which
 // works once, and receives the next. When no refresh token is left, or spending one gave no answer, a login begins the
-// next chain. Decide names the one next step; the caller takes it, observes again and asks again, until there is
-// nothing to do.
+// next chain. In between the token may be verified; one that the server has ended is renewed at once. Decide names the
+// one next step; the caller takes it, observes again and asks again, until there is nothing to do.
 package session

@@ -67,6 +67,9 @@ type Record struct {
 	// IssuedAt is just before the request for the present access token was sent, ExpiresAt when it expires.
 	IssuedAt  time.Time `json:"issuedAt,omitzero"`
 	ExpiresAt time.Time `json:"expiresAt,omitzero"`
+	// EndedAt is when Secret Server said that the present access token is dead, though its time was not over; zero: it
+	// did not.
+	EndedAt time.Time `json:"endedAt,omitzero"`
 	// Refresh is the state of the chain's refresh token, RefreshExpiresAt when the token expires if it is held.
 	Refresh          RefreshState `json:"refresh,omitempty"`
 	RefreshExpiresAt time.Time    `json:"refreshExpiresAt,omitzero"`

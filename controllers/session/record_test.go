@@ -45,6 +45,13 @@ func stored1() Record {
 	}
 }
 
+// ended1 is stored1 after Secret Server has ended the token.
+func ended1() Record {
+	r := stored1()
+	r.EndedAt = noon.Add(10 * time.Minute)
+	return r
+}
+
 func TestRecordIsStoredAsFormat1(t *testing.T) {
 	text, err := stored1().Encode()
 	if err != nil {
@@ -71,6 +78,7 @@ func TestRecordOfEarlierReleasesIsRead(t *testing.T) {
 		want       Record
 	}{
 		{"all of format 1", format1, stored1()},
+		{"with a token that the server ended", strings.Replace(format1, `"refresh":`, `"endedAt":"2026-03-02T12:10:00Z","refresh":`, 1), ended1()},
 		{"with a field of a later release", strings.Replace(format1, `"logins"`, `"probedAt":"2027-01-01T00:00:00Z","logins"`, 1), stored1()},
 		{"with nothing in it", `{"format":1}`, Record{}},
 		{"with a one-time code", `{"format":1,"codeStep":59147280}`, Record{CodeStep: 59147280}},
@@ -120,6 +128,7 @@ var notRecords = []struct{ name, text string }{
 	{"a count beyond all counting", `{"format":1,"logins":9223372036854775808}`},
 	{"a negative time step of a code", `{"format":1,"codeStep":-1}`},
 	{"a former token that is none", `{"format":1,"former":"marker"}`},
+	{"an end that is no time", `{"format":1,"endedAt":"marker"}`},
 	{"an attempt that is none", `{"format":1,"attempt":"marker"}`},
 }
 
@@ -191,6 +200,7 @@ func aRecord() *rapid.Generator[Record] {
 			IssuedAt:            aStoredTime().Draw(t, "issuedAt"),
 			ExpiresAt:           aStoredTime().Draw(t, "expiresAt"),
 			Refresh:             rapid.SampledFrom([]RefreshState{"", Held, Claimed, NotIssued, LimitReached}).Draw(t, "refresh"),
+			EndedAt:             aStoredTime().Draw(t, "endedAt"),
 			RefreshExpiresAt:    aStoredTime().Draw(t, "refreshExpiresAt"),
 			RefreshesSinceLogin: count.Draw(t, "refreshesSinceLogin"),
 			Logins:              count.Draw(t, "logins"),
@@ -246,6 +256,7 @@ func FuzzDecodeRecord(f *testing.F) {
 	f.Add(`{"format":1,"former":{"serverURL":"https://vault.example.com","expiresAt":"2026-03-02T12:00:00Z"}}`)
 	f.Add(`{"format":1,"former":{}}`)
 	f.Add(`{"FORMAT":1,"format":1,"serverURL":"\ud800\u0000<&>"}`)
+	f.Add(`{"format":1,"endedAt":"9999-12-31T23:59:59.999999999-12:00"}`)
 	f.Add(`{"format":1,"attempt":{},"issuedAt":"0000-01-01T00:00:00.000000001+23:59"}`)
 	f.Add(`{"format":1,"grant":"Password","issuedAt":"0001-01-01T00:00:00Z","expiresAt":"9999-12-31T23:59:59-23:59"}`)
 	f.Fuzz(func(t *testing.T, text string) {

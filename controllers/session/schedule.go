@@ -25,6 +25,9 @@ const (
 	firstBackoff = time.Second
 	// LongestBackoff bounds the wait between two attempts.
 	LongestBackoff = 5 * time.Minute
+
+	// rarestVerification is the longest interval that tokens found dead one after the other lead to.
+	rarestVerification = time.Hour
 )
 
 // RefreshAt is when to renew a token: after percent of its lifetime, up to a tenth of the lifetime and a quarter of the
@@ -46,6 +49,28 @@ func Backoff(failures int, seed string) time.Duration {
 		wait = min(firstBackoff<<max(doublings, 0), LongestBackoff)
 	}
 	return wait - jitter(wait/4, seed, int64(failures))
+}
+
+// VerifyAt is when to verify a token next: the first moment after the given one on a grid of the interval, which is
+// positive. Seed and issue time alone place the grid, so that sessions of one moment do not verify together, and a
+// restart waits for the moment that was planned before. It lies at most an interval after the given moment.
+func VerifyAt(issued time.Time, interval time.Duration, seed string, after time.Time) time.Time {
+	since := after.Sub(issued.Add(jitter(interval, seed, issued.Unix()))) % interval // the last moment on the grid
+	if since < 0 {
+		since += interval
+	}
+	return after.Add(interval - since)
+}
+
+// VerifyInterval is the interval for a session whose last so many verifications each found another token dead: twice
+// as long for each after the first, up to an hour. A server, or a gateway before it, that says so of every token costs
+// a renewal each time, and must not cost one every half minute. An interval that is longer by itself stays.
+func VerifyInterval(interval time.Duration, dead int) time.Duration {
+	slowed := interval
+	for ; dead > 1 && slowed < rarestVerification; dead-- {
+		slowed *= 2
+	}
+	return max(interval, min(slowed, rarestVerification))
 }
 
 // jitter spreads evenly over [0, limit), always the same for the same seed and salt.

@@ -22,6 +22,7 @@ const (
 	login       = "ReadCredentials Login Store Publish"
 	renewal     = "Refresh Store Publish"
 	fallback    = "Refresh " + login
+	probe       = "Verify"
 	nothingToDo = ""
 )
 
@@ -31,6 +32,7 @@ func nothing(*caller, Plan)        {}
 func woken(c *caller, asleep Plan) { c.now = asleep.At }
 func touched(c *caller, _ Plan)    { c.edit(c.content) }
 func corrected(c *caller, _ Plan)  { c.edit("right") }
+func renewed(c *caller, _ Plan)    { c.edit("newer") }
 func mistyped(c *caller, _ Plan)   { c.edit("wrong") }
 func deleted(c *caller, _ Plan)    { c.content = "" }
 func asked(c *caller, _ Plan)      { c.o.RenewalRequested = true }
@@ -52,6 +54,7 @@ func retains(c *caller, _ Plan)      { c.o.Revoking = false }
 func forgot(c *caller, _ Plan) {
 	c.o.Record, c.o.Published = Record{}, false
 	clear(c.sent)
+	clear(c.verified)
 }
 
 // crashedAfterClaim is a restart that finds a claimed refresh token, and nobody who can tell whether it was sent.
@@ -66,6 +69,9 @@ func crashedInLogin(c *caller, _ Plan) {
 
 // secured makes the account one that needs one-time codes, of which another session has just used the present one.
 func secured(c *caller, _ Plan) { c.codes, c.lastCode = true, CodeStep(c.now) }
+
+// watched has the token verified every two minutes.
+func watched(c *caller, _ Plan) { c.o.VerifyInterval, c.o.VerifyAfter = 2*time.Minute, c.now }
 
 func after(d time.Duration) func(*caller, Plan) {
 	return func(c *caller, _ Plan) { c.now = c.now.Add(d) }
@@ -330,6 +336,58 @@ var stories = []struct {
 	{"the clock steps back a little: nothing", []beat{
 		begun,
 		{after(-time.Minute), nil, nothingToDo, NoObstacle},
+	}},
+	{"a token is verified again and again, and renewed when it is due", []beat{
+		{watched, says(granted), login, NoObstacle},
+		{woken, says(granted), probe, NoObstacle},
+		{nothing, nil, nothingToDo, NoObstacle},
+		{woken, says(granted), probe, NoObstacle},
+		{after(15 * time.Minute), says(granted), renewal, NoObstacle},
+		{woken, says(granted), probe, NoObstacle},
+	}},
+	{"a token that an administrator ended is refreshed at once", []beat{
+		{watched, says(granted), login, NoObstacle},
+		{woken, says(refused, granted), probe + " " + renewal, NoObstacle},
+		{woken, says(granted), probe, NoObstacle},
+	}},
+	{"a server restored from a backup: one refusal, one login", []beat{
+		{watched, says(granted), login, NoObstacle},
+		{woken, says(refused, refused, granted), probe + " " + fallback, NoObstacle},
+		{woken, says(granted), probe, NoObstacle},
+	}},
+	{"a password changed at the server: one refused login, and all is well once the Secret is corrected", []beat{
+		{watched, says(granted), login, NoObstacle},
+		{woken, says(refused, refused, refused), probe + " Refresh ReadCredentials Login", CredentialsRefused},
+		{nothing, nil, nothingToDo, CredentialsRefused},
+		{after(time.Minute), nil, nothingToDo, CredentialsRefused},
+		{touched, nil, "ReadCredentials Adopt Refuse", CredentialsRefused},
+		{renewed, says(granted), login, NoObstacle},
+	}},
+	{"a verification without a usable answer changes nothing, and is made again at its time", []beat{
+		{watched, says(granted), login, NoObstacle},
+		{woken, says(lost), probe, NoObstacle},
+		{nothing, nil, nothingToDo, NoObstacle},
+		{woken, says(throttled), probe, NoObstacle},
+		{woken, says(noPlace), probe, NoObstacle},
+		{nothing, says(granted), probe, NoObstacle},
+	}},
+	{"a dead token whose renewal fails is not asked about again", []beat{
+		{watched, says(granted), login, NoObstacle},
+		{woken, says(refused, notSent), probe + " Refresh", BackingOff},
+		{woken, says(lost), "Refresh", BackingOff},
+		{woken, says(granted), login, NoObstacle},
+		{woken, says(granted), probe, NoObstacle},
+	}},
+	{"a dead token of a suspended session waits until it is resumed", []beat{
+		{watched, says(granted), login, NoObstacle},
+		{then(woken, func(c *caller, _ Plan) { c.o.Record.EndedAt = c.now }, paused), nil, nothingToDo, Suspended},
+		{resumed, says(granted), renewal, NoObstacle},
+	}},
+	{"the clock is set back: the token is verified within the interval, and not at once", []beat{
+		{watched, says(granted), login, NoObstacle},
+		{woken, says(granted), probe, NoObstacle},
+		{after(-30 * time.Second), nil, nothingToDo, NoObstacle},
+		{after(2 * time.Minute), says(granted), probe, NoObstacle},
 	}},
 	{"an object on its way out is left alone", []beat{
 		begun,
