@@ -9,9 +9,20 @@ import (
 	"tokensync.dev/secret-server-operator/controllers/session"
 )
 
-// connect makes the client of the session's endpoint. What keeps it from that becomes the pass's fault or failure, and
-// then the client is nil.
+// connect makes the client for a grant. What keeps it from that becomes the pass's fault or failure, and then the client
+// is nil.
 func (p *pass) connect(ctx context.Context, grant session.GrantType) (SecretServer, error) {
+	server, err := p.server(ctx)
+	if refused, ok := errors.AsType[*secretserver.Error](err); ok {
+		p.failed(grant, refused)
+		return nil, nil //nolint:nilnil // the failure tells
+	}
+	return server, err
+}
+
+// server makes the client of the session's endpoint. A CA bundle that cannot be used becomes the pass's fault, and then
+// the client is nil.
+func (p *pass) server(ctx context.Context) (SecretServer, error) {
 	endpoint, fault, err := p.endpoint(ctx, serverURL(p.session), p.timeout())
 	if err != nil {
 		return nil, err
@@ -20,12 +31,7 @@ func (p *pass) connect(ctx context.Context, grant session.GrantType) (SecretServ
 		p.endpointFault = fault
 		return nil, nil //nolint:nilnil // the fault tells
 	}
-	server, err := p.dial(endpoint)
-	if refused, ok := errors.AsType[*secretserver.Error](err); ok {
-		p.failed(grant, refused)
-		return nil, nil //nolint:nilnil // the failure tells
-	}
-	return server, err
+	return p.dial(endpoint)
 }
 
 // endpoint is a Secret Server with the session's TLS settings. A CA bundle that cannot be used is a fault.

@@ -135,6 +135,7 @@ func (p *pass) logIn(ctx context.Context) error {
 		return p.loginFailed(ctx, err)
 	}
 	p.accounts.succeeded(l.account)
+	p.tellOfEnd()
 	next := p.state.stored.loggedIn(grant, issued, p.wanted, serverURL(p.session), l)
 	p.keepFormer(ctx, &next)
 	return p.keep(ctx, next)
@@ -291,6 +292,7 @@ func (s *stored) accept(g secretserver.Grant, issued time.Time) {
 	s.RefreshToken = g.RefreshToken
 	s.IssuedAt = issued.UTC()
 	s.ExpiresAt = s.IssuedAt.Add(lifetime)
+	s.EndedAt = time.Time{}
 	s.Refresh = session.Held
 	s.RefreshExpiresAt = s.ExpiresAt.Add(session.RefreshGrace)
 }

@@ -15,9 +15,10 @@ const (
 	MetricGrants        = "secretserversession_grants_total"
 	MetricGrantDuration = "secretserversession_grant_duration_seconds"
 	MetricRevocations   = "secretserversession_revocations_total"
+	MetricVerifications = "secretserversession_verifications_total"
 
 	labelGrant  = "grant"  // Password or RefreshToken
-	labelResult = "result" // Succeeded, or the kind of failure; of a revocation Succeeded, Failed or Skipped
+	labelResult = "result" // of a grant Succeeded, or the kind of failure; of a revocation Succeeded, Failed or Skipped
 )
 
 const (
@@ -26,10 +27,18 @@ const (
 	resultSkipped   = "Skipped" // it was not asked, though the token may be valid yet
 )
 
+// Results of a verification.
+const (
+	resultAlive   = "Alive"   // Secret Server takes the token
+	resultDead    = "Dead"    // it does not
+	resultUnknown = "Unknown" // no usable answer
+)
+
 type metrics struct {
 	grants        *prometheus.CounterVec
 	grantDuration *prometheus.HistogramVec
 	revocations   *prometheus.CounterVec
+	verifications *prometheus.CounterVec
 }
 
 func newMetrics(registry prometheus.Registerer) (*metrics, error) {
@@ -47,8 +56,13 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			Name: MetricRevocations,
 			Help: "Tokens that were no longer needed and were to be revoked, by result.",
 		}, []string{labelResult}),
+		verifications: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: MetricVerifications,
+			Help: "Verifications of published tokens at Secret Server, by result.",
+		}, []string{labelResult}),
 	}
-	return m, errors.Join(registry.Register(m.grants), registry.Register(m.grantDuration), registry.Register(m.revocations))
+	return m, errors.Join(registry.Register(m.grants), registry.Register(m.grantDuration),
+		registry.Register(m.revocations), registry.Register(m.verifications))
 }
 
 // revocation counts one token that was to be revoked.

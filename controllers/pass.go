@@ -57,6 +57,7 @@ type state struct {
 type target struct {
 	version string // its resource version; empty: it is not there
 	intact  bool
+	ended   bool // Secret Server ended the token in it, which is not that of the state any more
 }
 
 // fault is an obstacle that a person must remove, in the words of the API.
@@ -89,6 +90,7 @@ type failure struct {
 type notes struct {
 	repaired    bool   // the target was restored after somebody changed it
 	loginReason string // why the password was used
+	ended       bool   // Secret Server said that the token in the target is dead
 }
 
 func (p *pass) now() time.Time { return p.clock.Now() }
@@ -132,6 +134,7 @@ func (p *pass) observation() session.Observation {
 		o.LoginHeldUntil = p.login.heldUntil
 		o.CodeAt = p.login.codeAt
 	}
+	o.VerifyInterval, o.VerifyAfter = p.verification()
 	return o
 }
 
@@ -193,6 +196,8 @@ func (p *pass) act(ctx context.Context, action session.Action) error {
 		return p.revoke(ctx)
 	case session.RevokeFormer:
 		return p.revokeFormer(ctx)
+	case session.Verify:
+		return p.verify(ctx)
 	case session.Wait:
 	}
 	return fmt.Errorf("no such step: %q", action)

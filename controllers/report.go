@@ -107,13 +107,23 @@ func conditionsOf(p *pass, plan session.Plan, s api.SecretServerSessionStatus, n
 
 // holdsToken reports whether the target holds a token that the operator believes valid.
 func holdsToken(p *pass, s api.SecretServerSessionStatus, now time.Time) bool {
-	return p.target.intact && s.TokenExpiresAt != nil && now.Before(s.TokenExpiresAt.Time)
+	return p.target.intact && s.TokenExpiresAt != nil && now.Before(s.TokenExpiresAt.Time) && !endedEarly(p, s, now)
 }
 
 func readiness(p *pass, plan session.Plan, s api.SecretServerSessionStatus, stalled, reconciling *fault, now time.Time) fault {
-	switch {
-	case holdsToken(p, s, now):
+	if holdsToken(p, s, now) {
 		return fault{api.ReasonTokenCurrent, fmt.Sprintf("Secret %q holds a valid token.", p.session.TargetName())}
+	}
+	why := unreadiness(plan, s, stalled, reconciling, now)
+	if endedEarly(p, s, now) {
+		return endedFault(why)
+	}
+	return why
+}
+
+// unreadiness says why the session is not ready.
+func unreadiness(plan session.Plan, s api.SecretServerSessionStatus, stalled, reconciling *fault, now time.Time) fault {
+	switch {
 	case stalled != nil:
 		return *stalled
 	case plan.Obstacle == session.Suspended:
@@ -151,7 +161,7 @@ func (p *pass) rejection() *fault {
 			ref)}
 	}
 	still := ""
-	if p.published && p.state.record.HasToken() {
+	if p.published && p.state.record.HasToken() && p.state.record.EndedAt.IsZero() {
 		still = " The token that was had before stays in the target until it expires."
 	}
 	what, barred := "user name or password", "locked, disabled, two-factor"

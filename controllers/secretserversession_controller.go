@@ -53,6 +53,7 @@ type Reconciler struct {
 	bundles      *bundles
 	expectations *expectations
 	memory       *memory
+	verified     *verifications
 	metrics      *metrics
 	liveness     *liveness
 }
@@ -104,6 +105,9 @@ func (p *pass) run(ctx context.Context) (session.Plan, error) {
 		if plan.Action == session.Wait {
 			return plan, nil
 		}
+		if p.notes.ended {
+			return plan, nil // Ready is no longer true, which the status tells before a renewal that may take its time
+		}
 		if err := p.act(ctx, plan.Action); err != nil {
 			return plan, err
 		}
@@ -128,6 +132,8 @@ func (p *pass) requeue(plan session.Plan) ctrl.Result {
 	switch {
 	case plan.Obstacle == session.Busy && p.departure != nil:
 		return ctrl.Result{RequeueAfter: min(queueTimeout, max(plan.At.Sub(p.now()), soonest))}
+	case plan.Action != session.Wait:
+		return ctrl.Result{RequeueAfter: soonest}
 	case plan.Obstacle == session.Busy:
 		return ctrl.Result{RequeueAfter: queueTimeout}
 	case p.unwritable:
@@ -143,6 +149,7 @@ func (p *pass) requeue(plan session.Plan) ctrl.Result {
 func (r *Reconciler) forget(name types.NamespacedName) {
 	r.memory.forget(name)
 	r.revocations.departed(name)
+	r.verified.forget(name)
 	r.expectations.deleted(object{sessionObject, name})
 }
 

@@ -61,6 +61,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options, dial Dialer, 
 		expectations: newExpectations(c),
 		codes:        newCodes(),
 		memory:       newMemory(),
+		verified:     newVerifications(),
 		metrics:      m,
 		liveness:     newLiveness(SystemClocks(c), queue.due, mgr.Elected()),
 	}

@@ -140,6 +140,7 @@ func (p *pass) took(secret *corev1.Secret) error {
 		content = stored{}
 	}
 	if content.Sequence() != p.state.record.Sequence() {
+		p.target.ended = p.target.ended || (p.published && !p.state.record.EndedAt.IsZero())
 		p.published = false
 	}
 	p.state = state{exists: true, meta: secret.ObjectMeta, record: content.Record, secret: secret, stored: content}

@@ -70,6 +70,10 @@ type SecretServerSessionSpec struct {
 	// +optional
 	// +kubebuilder:default={}
 	Refresh Refresh `json:"refresh,omitempty,omitzero"`
+	// verification asks Secret Server now and then whether it still takes the token. Absent: it is never asked, and a
+	// token that Secret Server ended before its time is noticed at the next renewal.
+	// +optional
+	Verification *Verification `json:"verification,omitempty"`
 	// deletionPolicy tells what becomes of tokens that are no longer needed. Retain leaves them valid at Secret Server
 	// until they expire. Revoke ends them there: the session's token when the session is deleted, and the token of the
 	// former endpoint, account or password when that has changed. Each is one attempt of at most 10 seconds; the event
@@ -252,4 +256,15 @@ type Refresh struct {
 	// +kubebuilder:validation:Minimum=10
 	// +kubebuilder:validation:Maximum=90
 	Percent int32 `json:"percent,omitempty"`
+}
+
+// Verification tells how often to ask Secret Server whether it still takes the token.
+type Verification struct {
+	// intervalSeconds is the longest time, in seconds, between two verifications of the token in the target, and so the
+	// longest that a token which Secret Server ended before its time (an administrator, a password change, a restore from
+	// a backup) goes unnoticed. It is longer, up to an hour, while Secret Server calls one new token after the other dead.
+	// +required
+	// +kubebuilder:validation:Minimum=30
+	// +kubebuilder:validation:Maximum=86400
+	IntervalSeconds int32 `json:"intervalSeconds"`
 }

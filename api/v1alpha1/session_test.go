@@ -8,6 +8,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
+const verification = "spec.verification.intervalSeconds"
+
 var sessionRules = []rule{
 	{story: "a name of 244 characters", session: long(244)},
 	{story: "a name of 245 characters", session: long(245)},
@@ -26,6 +28,19 @@ var sessionRules = []rule{
 	refused("a renewal after 91 percent", "spec.refresh.percent", int64(91), "less than or equal to 90"),
 	refused("a renewal after 0 percent", "spec.refresh.percent", int64(0), "greater than or equal to 10"),
 	refused("a renewal after a share that is no number", "spec.refresh.percent", "67%", "must be of type integer"),
+
+	accepted("a verification every 30 seconds", verification, int64(30)),
+	accepted("a verification once a day", verification, int64(86400)),
+	refused("a verification every 29 seconds", verification, int64(29), "greater than or equal to 30"),
+	refused("a verification every 0 seconds", verification, int64(0), "greater than or equal to 30"),
+	refused("a verification less than once a day", verification, int64(86401), "less than or equal to 86400"),
+	refused("a verification at an interval that is no number", verification, "5m", "must be of type integer"),
+	{
+		story:  "a verification without an interval",
+		fields: []field{{"spec.verification", map[string]any{}}},
+		at:     verification,
+		advice: "Required value",
+	},
 
 	accepted("a token that is retained", "spec.deletionPolicy", "Retain"),
 	accepted("a token that is revoked", "spec.deletionPolicy", "Revoke"),
@@ -60,13 +75,13 @@ var _ = DescribeTable("A session's default",
 	Entry("target's type is Opaque when the target is null", "spec.target.type", "Opaque", field{"spec.target", nil}),
 	Entry("share of the lifetime is 67 percent", "spec.refresh.percent", int64(67)),
 	Entry("share of the lifetime is 67 percent when refresh is empty", "spec.refresh.percent", int64(67), field{"spec.refresh", map[string]any{}}),
+	Entry("verification is none", "spec.verification", nil),
 	Entry("deletion policy is to retain the token", "spec.deletionPolicy", "Retain"),
 	Entry("suspension is none", "spec.suspend", nil),
 )
 
 var _ = Describe("A field that does nothing yet", func() {
 	for _, f := range []field{
-		{"spec.verification.intervalSeconds", int64(300)},
 		{"spec.target.data", map[string]any{"token": "{{ .token }}"}},
 	} {
 		It("is refused by strict validation, which kubectl uses: "+f.path, func(ctx SpecContext) {

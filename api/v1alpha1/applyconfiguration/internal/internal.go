@@ -141,6 +141,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: dev.tokensync.secret-server-operator.api.v1alpha1.Target
       default: {}
+    - name: verification
+      type:
+        namedType: dev.tokensync.secret-server-operator.api.v1alpha1.Verification
 - name: dev.tokensync.secret-server-operator.api.v1alpha1.SecretServerSessionStatus
   map:
     fields:
@@ -217,6 +220,12 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
       default: Opaque
+- name: dev.tokensync.secret-server-operator.api.v1alpha1.Verification
+  map:
+    fields:
+    - name: intervalSeconds
+      type:
+        scalar: numeric
 - name: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
   map:
     fields:

@@ -22,6 +22,9 @@ type SecretServerSessionSpecApplyConfiguration struct {
 	Target *TargetApplyConfiguration `json:"target,omitempty"`
 	// refresh tells when to renew the token.
 	Refresh *RefreshApplyConfiguration `json:"refresh,omitempty"`
+	// verification asks Secret Server now and then whether it still takes the token. Absent: it is never asked, and a
+	// token that Secret Server ended before its time is noticed at the next renewal.
+	Verification *VerificationApplyConfiguration `json:"verification,omitempty"`
 	// deletionPolicy tells what becomes of tokens that are no longer needed. Retain leaves them valid at Secret Server
 	// until they expire. Revoke ends them there: the session's token when the session is deleted, and the token of the
 	// former endpoint, account or password when that has changed. Each is one attempt of at most 10 seconds; the event
@@ -67,6 +70,14 @@ func (b *SecretServerSessionSpecApplyConfiguration) WithTarget(value *TargetAppl
 // If called multiple times, the Refresh field is set to the value of the last call.
 func (b *SecretServerSessionSpecApplyConfiguration) WithRefresh(value *RefreshApplyConfiguration) *SecretServerSessionSpecApplyConfiguration {
 	b.Refresh = value
+	return b
+}
+
+// WithVerification sets the Verification field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Verification field is set to the value of the last call.
+func (b *SecretServerSessionSpecApplyConfiguration) WithVerification(value *VerificationApplyConfiguration) *SecretServerSessionSpecApplyConfiguration {
+	b.Verification = value
 	return b
 }
 
