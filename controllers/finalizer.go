@@ -25,13 +25,7 @@ const finalizerTimeout = 10 * time.Second
 
 // addFinalizer makes the API server keep the session until its token is revoked.
 func (p *pass) addFinalizer(ctx context.Context) error {
-	return p.changeFinalizers(ctx, func(s *api.SecretServerSession) ([]string, error) {
-		if !s.DeletionTimestamp.IsZero() {
-			// The API server takes no new finalizer then. What there is to do, the cache will show.
-			return nil, fmt.Errorf("the session is being deleted: %w", errBehind)
-		}
-		return append(slices.Clone(s.Finalizers), api.FinalizerRevoke), nil
-	})
+	return p.changeFinalizers(ctx, func(finalizers []string) []string { return append(finalizers, api.FinalizerRevoke) })
 }
 
 // removeFinalizer lets the session go, and then tells what became of its tokens.
@@ -39,8 +33,8 @@ func (p *pass) removeFinalizer(ctx context.Context) error {
 	p.concludeDeparture()
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalizerTimeout)
 	defer cancel()
-	err := p.changeFinalizers(detached, func(s *api.SecretServerSession) ([]string, error) {
-		return slices.DeleteFunc(slices.Clone(s.Finalizers), func(f string) bool { return f == api.FinalizerRevoke }), nil
+	err := p.changeFinalizers(detached, func(finalizers []string) []string {
+		return slices.DeleteFunc(finalizers, func(f string) bool { return f == api.FinalizerRevoke })
 	})
 	if err == nil && p.departure != nil {
 		p.tellEnded(ctx, p.departure.ended...)
@@ -48,24 +42,20 @@ func (p *pass) removeFinalizer(ctx context.Context) error {
 	return err
 }
 
-// changeFinalizers writes other finalizers for the session that was observed, as long as nobody else has changed it:
-// those of others stay what they are. One that has gone needs no finalizers.
-func (p *pass) changeFinalizers(ctx context.Context, change func(*api.SecretServerSession) ([]string, error)) error {
+// changeFinalizers writes other finalizers for the session as it is now: those of others stay what they are. It does so
+// only as long as the spec is the one that was observed.
+func (p *pass) changeFinalizers(ctx context.Context, change func([]string) []string) error {
 	current := p.session
 	for {
-		finalizers, err := change(current)
-		if err != nil {
-			return err
-		}
+		finalizers := change(slices.Clone(current.Finalizers))
 		patched := &api.SecretServerSession{ObjectMeta: metav1.ObjectMeta{Namespace: p.session.Namespace, Name: p.session.Name}}
-		err = p.patchFinalizers(ctx, patched, current, finalizers)
+		err := p.patchFinalizers(ctx, patched, current, finalizers)
 		switch {
 		case err == nil:
 			p.tookFinalizers(ctx, finalizers, patched.ResourceVersion)
 			return nil
 		case apierrors.IsNotFound(err):
-			p.tookFinalizers(ctx, nil, "")
-			return nil
+			return p.foundGone(ctx)
 		case !apierrors.IsConflict(err):
 			return fmt.Errorf("write the session's finalizers: %w", err)
 		}
@@ -73,12 +63,14 @@ func (p *pass) changeFinalizers(ctx context.Context, change func(*api.SecretServ
 		current = &api.SecretServerSession{}
 		switch readErr := p.live.Get(ctx, p.name(), current); {
 		case apierrors.IsNotFound(readErr), readErr == nil && current.UID != p.session.UID:
-			p.tookFinalizers(ctx, nil, "")
-			return nil
+			return p.foundGone(ctx)
 		case readErr != nil:
 			return fmt.Errorf("read the session: %w", readErr)
 		case current.ResourceVersion == before:
 			return fmt.Errorf("write the session's finalizers, in a conflict with nobody: %w", err)
+		case current.Generation != p.session.Generation:
+			// Another spec, or a deletion, may want something else.
+			return fmt.Errorf("the session has changed meanwhile: %w", errBehind)
 		}
 	}
 }
@@ -94,7 +86,17 @@ func (p *pass) patchFinalizers(ctx context.Context, patched, read *api.SecretSer
 	if err != nil {
 		return fmt.Errorf("encode patch: %w", err)
 	}
-	return p.live.Patch(ctx, patched, client.RawPatch(types.MergePatchType, body), client.FieldOwner(api.ManagedBy)) //nolint:wrapcheck // classified by the caller
+	return p.live.Patch(ctx, patched, client.RawPatch(types.MergePatchType, body), client.FieldOwner(api.ManagedBy))
+}
+
+// foundGone ends the work on a session that the API server does not have any more. If the cache did not show its deletion yet,
+// it will.
+func (p *pass) foundGone(ctx context.Context) error {
+	if p.session.DeletionTimestamp.IsZero() {
+		return fmt.Errorf("the session is gone: %w", errBehind)
+	}
+	p.tookFinalizers(ctx, nil, "")
+	return nil
 }
 
 // tookFinalizers goes on from what was written, and from the spec that was observed.
