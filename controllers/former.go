@@ -20,7 +20,7 @@ func (p *pass) keepFormer(ctx context.Context, next *stored) {
 		p.tellEnded(ctx, p.skipped(before.former(), "another token was replaced before its turn came"))
 	}
 	next.Former, next.FormerToken = nil, ""
-	if p.now().Before(before.ExpiresAt) {
+	if before.Alive(p.now()) {
 		next.Former = &session.Former{ServerURL: before.ServerURL, ExpiresAt: before.ExpiresAt}
 		next.FormerToken = before.AccessToken
 	}
@@ -40,7 +40,7 @@ func (p *pass) revokeFormer(ctx context.Context) error {
 	}
 	var told []ending
 	t := p.state.stored.former()
-	if p.session.Spec.DeletionPolicy == api.DeletionRevoke && t.access != "" && p.now().Before(t.expires) {
+	if p.session.Spec.DeletionPolicy == api.DeletionRevoke && p.now().Before(t.expires) {
 		ended, err := p.end(ctx, t)
 		if err != nil || ended == nil {
 			p.crowded = err == nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -163,7 +164,7 @@ func TestEveryTokenThatIsKnownIsRevokedOnce(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			revoked := map[string]string{}
 			p := departing(t, revoked)
-			p.state.stored, p.grant = tt.stored, tt.grant
+			p.state.stored, p.state.record, p.grant = tt.stored, tt.stored.Record, tt.grant
 			for range 2 {
 				if err := p.revoke(t.Context()); err != nil {
 					t.Fatal(err)
@@ -183,6 +184,7 @@ func TestARevocationThatFindsNoPlaceIsMadeLater(t *testing.T) {
 	revoked := map[string]string{}
 	p := departing(t, revoked)
 	p.state.stored = token("a", "https://vault.example.com", time.Minute)
+	p.state.record = p.state.stored.Record
 	for name, gate := range map[string]struct {
 		*gate
 		key string
@@ -206,13 +208,26 @@ func TestARevocationThatFindsNoPlaceIsMadeLater(t *testing.T) {
 	}
 }
 
+// One of two tokens was revoked in an earlier pass, and the time was over before the turn of the other.
+func TestWhatWasDoneIsToldBesideWhatWasNot(t *testing.T) {
+	p := departing(t, map[string]string{})
+	p.state.record = token("a", "https://vault.example.com", time.Minute).Record
+	p.state.record.Former = &session.Former{ServerURL: "https://former.example.com", ExpiresAt: morning.Add(time.Hour)}
+	p.departure.ended = []ending{{token("a", "https://vault.example.com", time.Minute).current().key(), resultSucceeded, "revoked"}}
+	p.concludeDeparture()
+	if len(p.departure.ended) != 2 || !strings.HasPrefix(p.departure.ended[1].note, "The former access token was not revoked at "+
+		"https://former.example.com: its turn did not come in time.") {
+		t.Errorf("got %v", p.departure.ended)
+	}
+}
+
 func TestNotesOfWhatWasNotRevokedAreStableAndSayWhatToDo(t *testing.T) {
 	p := departing(t, map[string]string{})
 	p.state.record = token("", "https://vault.example.com", time.Minute).Record
 	p.session.Spec.Suspend = true
 	p.concludeDeparture()
 	p.concludeDeparture()
-	want := []ending{{"", resultSkipped, "The access token was not revoked at https://vault.example.com: spec.suspend is true, so no call was made. " +
+	want := []ending{{"https://vault.example.com 2026-03-02T09:01:00Z", resultSkipped, "The access token was not revoked at https://vault.example.com: spec.suspend is true, so no call was made. " +
 		"It stays valid there until 2026-03-02T09:01:00Z. If that is too long, end the sessions of the account in Secret Server."}}
 	if !slices.Equal(p.departure.ended, want) {
 		t.Errorf("\n got %v\nwant %v", p.departure.ended, want)

@@ -16,7 +16,7 @@ import (
 
 // ending is what became of one token that is no longer needed.
 type ending struct {
-	token  string // its digest; empty if it is not known
+	token  string // its key; empty if nothing is known of it
 	result string
 	note   string
 }
@@ -33,9 +33,6 @@ func (p *pass) revoke(ctx context.Context) error {
 		return err // it is tried again, until the session is let go
 	}
 	for _, t := range p.liveTokens() {
-		if slices.ContainsFunc(p.departure.ended, func(e ending) bool { return e.token == shortDigest(t.access) }) {
-			continue // in an earlier pass
-		}
 		ended, err := p.end(ctx, t)
 		if err != nil || ended == nil {
 			p.busy = err == nil
@@ -57,13 +54,17 @@ func (p *pass) concludeDeparture() {
 		return
 	}
 	d.concluded = true
-	switch {
-	case p.session.Spec.DeletionPolicy != api.DeletionRevoke:
-	case p.observation().TokenAlive(p.now()) && p.session.Spec.Suspend:
-		d.ended = append(d.ended, p.skipped(p.newest(), "spec.suspend is true, so no call was made"))
-	case p.observation().TokenAlive(p.now()):
-		d.ended = append(d.ended, p.skipped(p.newest(), "its turn did not come in time"))
-	case p.missing():
+	if p.session.Spec.DeletionPolicy != api.DeletionRevoke {
+		return
+	}
+	why := "its turn did not come in time"
+	if p.session.Spec.Suspend {
+		why = "spec.suspend is true, so no call was made"
+	}
+	for _, t := range p.liveTokens() {
+		d.ended = append(d.ended, p.skipped(t, why))
+	}
+	if len(d.ended) == 0 && p.missing() {
 		d.ended = append(d.ended, p.lost())
 	}
 }
@@ -83,6 +84,8 @@ func (p *pass) end(ctx context.Context, t liveToken) (*ending, error) {
 		return &e, nil
 	}
 	switch {
+	case t.access == "":
+		return skipped(unreadable)
 	case !p.options.AllowedEndpoints.Allow(t.url):
 		return skipped("the operator's --allowed-endpoints does not cover the URL")
 	case p.revocations.isSilent(origin, p.now()):
@@ -143,16 +146,14 @@ func (p *pass) skipped(t liveToken, why string) ending {
 // lost is the outcome for a session whose tokens are not known any more.
 func (p *pass) lost() ending {
 	t := liveToken{what: "The access token", url: serverURL(p.session), expires: timeOf(p.session.Status.TokenExpiresAt)}
-	return p.skipped(t, "the state Secret that held it is gone or cannot be read")
+	return p.skipped(t, unreadable)
 }
+
+const unreadable = "the state Secret that held it is gone or cannot be read"
 
 func (p *pass) ending(t liveToken, result, note string) ending {
 	p.metrics.revocation(result)
-	e := ending{result: result, note: note}
-	if t.access != "" {
-		e.token = shortDigest(t.access)
-	}
-	return e
+	return ending{t.key(), result, note}
 }
 
 // tellEnded tells what became of tokens: one event, which warns if any of them is left. The log has it too, since no event
@@ -171,7 +172,7 @@ func (p *pass) tellEnded(ctx context.Context, all ...ending) {
 // liveToken is an access token with time left.
 type liveToken struct {
 	what    string // for people
-	access  string // empty if only the record is known
+	access  string // empty if the record alone was read
 	url     string
 	expires time.Time // zero: not known
 }
@@ -186,40 +187,35 @@ func (t liveToken) remains(why string) string {
 		"Secret Server.", t.what, t.url, why, until)
 }
 
-// liveTokens are the tokens that are known, each once: a grant that could not be stored has its predecessor beside it.
+// key tells tokens apart without knowing them.
+func (t liveToken) key() string { return t.url + " " + t.expires.UTC().Format(time.RFC3339Nano) }
+
+// liveTokens are the tokens that are known and were not dealt with yet, each once: a grant that could not be stored has its
+// predecessor beside it.
 func (p *pass) liveTokens() []liveToken {
 	known := []stored{p.state.stored}
+	known[0].Record = p.state.record
 	if p.grant != nil {
 		known = append(known, p.grant.stored)
 	}
 	var tokens []liveToken
 	for _, s := range known {
-		if s.HasToken() {
+		if s.Alive(p.now()) {
 			tokens = append(tokens, s.current())
 		}
 		if s.Former != nil {
 			tokens = append(tokens, s.former())
 		}
 	}
-	seen := map[string]bool{"": true}
+	seen := map[string]bool{}
+	for _, e := range p.departure.ended {
+		seen[e.token] = true
+	}
 	return slices.DeleteFunc(tokens, func(t liveToken) bool {
-		useless := seen[t.access] || !p.now().Before(t.expires)
-		seen[t.access] = true
+		useless := seen[t.key()] || !p.now().Before(t.expires)
+		seen[t.key()] = true
 		return useless
 	})
-}
-
-// newest is the session's token as far as it can be told without reading it.
-func (p *pass) newest() liveToken {
-	s := p.state.stored
-	s.Record = p.state.record
-	if p.grant != nil {
-		s = p.grant.stored
-	}
-	if s.FormerAlive(p.now()) && !p.now().Before(s.ExpiresAt) {
-		return s.former()
-	}
-	return s.current()
 }
 
 func (s stored) current() liveToken {

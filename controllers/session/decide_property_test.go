@@ -199,15 +199,15 @@ func TestLawNoCallIsMadeThatAnythingStandsAgainst(t *testing.T) {
 
 func TestLawNoTokenIsRevokedThatIsWanted(t *testing.T) {
 	checkPlans(t, func(t *rapid.T, o Observation, now time.Time, p Plan) {
-		switch p.Action {
-		case Revoke:
+		if p.Action == Revoke {
 			if !o.Deleting || !o.Revoking || !o.Finalizer || o.Suspended || o.Revoked || o.Busy || !now.Before(o.LetGoAt) {
 				t.Error("the token is revoked in spite of an obstacle")
 			}
-			if !o.Unstored && !now.Before(o.Record.ExpiresAt) && !o.Record.FormerAlive(now) {
+			if !o.Unstored && (!now.Before(o.Record.ExpiresAt) || !o.Record.EndedAt.IsZero()) && !o.Record.FormerAlive(now) {
 				t.Error("nothing is left to revoke")
 			}
-		case RevokeFormer:
+		}
+		if p.Action == RevokeFormer {
 			if o.Record.Former == nil || o.Deleting || o.Suspended || o.Crowded || o.Unstored || (o.Record.HasToken() && !o.Published) {
 				t.Error("the former token is revoked in spite of an obstacle, or before its successor is published")
 			}

@@ -156,6 +156,7 @@ func TestDecide(t *testing.T) {
 		{"it is revoked although the target is somebody else's or the endpoint is faulty", and(deleting, held, conflict, endpointFault), late, only(Revoke)},
 		{"one attempt is enough", and(deleting, held, revoked), late, only(RemoveFinalizer)},
 		{"an expired token needs no revocation", and(deleting, held), expires, only(RemoveFinalizer)},
+		{"a token that Secret Server has ended needs no revocation", and(deleting, held, ended), late, only(RemoveFinalizer)},
 		{"no session needs no revocation", and(deleting, held, noSession), late, only(RemoveFinalizer)},
 		{"expired tokens need no revocation, however many", and(deleting, held, former(late)), expired, only(RemoveFinalizer)},
 		{"suspended: no call, and it may go", and(deleting, held, suspended), late, only(RemoveFinalizer)},

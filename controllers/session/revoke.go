@@ -18,10 +18,14 @@ const (
 	crowdedRetry = 30 * time.Second
 )
 
-// TokenAlive reports whether an access token is known that has time left: stored, held in memory, or a former one.
-func (o Observation) TokenAlive(now time.Time) bool {
-	r := o.Record
-	return o.Unstored || (r.HasToken() && now.Before(r.ExpiresAt)) || r.FormerAlive(now)
+// tokenAlive reports whether an access token is known that is alive: stored, held in memory, or a former one.
+func (o Observation) tokenAlive(now time.Time) bool {
+	return o.Unstored || o.Record.Alive(now) || o.Record.FormerAlive(now)
+}
+
+// Alive reports whether an access token is stored that has time left, and that Secret Server did not end.
+func (r Record) Alive(now time.Time) bool {
+	return r.HasToken() && r.EndedAt.IsZero() && now.Before(r.ExpiresAt)
 }
 
 // FormerAlive reports whether a former token is kept that has time left.
@@ -35,7 +39,7 @@ func (o Observation) leave(now time.Time) Plan {
 	switch {
 	case !o.Finalizer:
 		return Plan{Action: Wait}
-	case !o.Revoking, o.Revoked, o.Suspended, !o.TokenAlive(now), !now.Before(o.LetGoAt):
+	case !o.Revoking, o.Revoked, o.Suspended, !o.tokenAlive(now), !now.Before(o.LetGoAt):
 		return Plan{Action: RemoveFinalizer}
 	case o.Busy:
 		return Plan{Action: Wait, Obstacle: Busy, At: o.LetGoAt}
