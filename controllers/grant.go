@@ -136,9 +136,7 @@ func (p *pass) logIn(ctx context.Context) error {
 	}
 	p.accounts.succeeded(l.account)
 	p.tellOfEnd()
-	next := p.state.stored.loggedIn(grant, issued, p.wanted, serverURL(p.session), l)
-	p.keepFormer(ctx, &next)
-	return p.keep(ctx, next)
+	return p.keep(ctx, p.state.stored.loggedIn(grant, issued, p.wanted, serverURL(p.session), l))
 }
 
 // answered reports whether Secret Server itself was heard: it took the token, or said that it does not.
@@ -212,6 +210,9 @@ func mayHaveCounted(e *secretserver.Error) bool {
 
 // keep holds a new grant and stores it.
 func (p *pass) keep(ctx context.Context, next stored) error {
+	if next.Grant == session.Password {
+		p.keepFormer(ctx, &next)
+	}
 	p.grant = &newGrant{session: p.session.UID, stored: next, claimed: p.state.record}
 	p.memory.hold(p.name(), p.grant)
 	p.failure = failure{}

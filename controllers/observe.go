@@ -38,9 +38,13 @@ func (r *Reconciler) observe(ctx context.Context, name types.NamespacedName) (*p
 	if !s.DeletionTimestamp.IsZero() && hasFinalizer(s) {
 		p.departure = r.revocations.departure(name, s.UID, r.clock.Now())
 	}
-	for _, observe := range []func(context.Context) error{
+	observers := []func(context.Context) error{
 		p.observeState, p.observeTarget, p.observeOldTargets, p.observeCredentials, p.observeEndpoint,
-	} {
+	}
+	if !s.DeletionTimestamp.IsZero() {
+		observers = observers[:1] // nothing matters any more but the tokens
+	}
+	for _, observe := range observers {
 		if err := observe(ctx); err != nil {
 			return nil, err
 		}

@@ -39,7 +39,7 @@ var _ = Describe("Uninstalling", func() {
 		Expect(err).NotTo(HaveOccurred())
 		kubeconfig := filepath.Join(GinkgoT().TempDir(), "kubeconfig")
 		Expect(os.WriteFile(kubeconfig, config, 0o600)).To(Succeed())
-		command := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", text)
+		command := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", text) //nolint:gosec // from this file and the README
 		path := filepath.Dir(environment.ControlPlane.KubectlPath) + string(os.PathListSeparator) + os.Getenv("PATH")
 		command.Env = append(os.Environ(), append(variables, "KUBECONFIG="+kubeconfig, "PATH="+path)...)
 		said, err := command.CombinedOutput()
