@@ -25,7 +25,7 @@ const finalizerTimeout = 10 * time.Second
 
 // addFinalizer makes the API server keep the session until its token is revoked.
 func (p *pass) addFinalizer(ctx context.Context) error {
-	return p.changeFinalizers(ctx, func(finalizers []string) []string { return append(finalizers, api.FinalizerRevoke) })
+	return p.setFinalizer(ctx, true)
 }
 
 // removeFinalizer lets the session go, and then tells what became of its tokens.
@@ -33,21 +33,26 @@ func (p *pass) removeFinalizer(ctx context.Context) error {
 	p.concludeDeparture()
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalizerTimeout)
 	defer cancel()
-	err := p.changeFinalizers(detached, func(finalizers []string) []string {
-		return slices.DeleteFunc(finalizers, func(f string) bool { return f == api.FinalizerRevoke })
-	})
+	err := p.setFinalizer(detached, false)
 	if err == nil && p.departure != nil {
 		p.tellEnded(ctx, p.departure.ended...)
 	}
 	return err
 }
 
-// changeFinalizers writes other finalizers for the session as it is now: those of others stay what they are. It does so
+// setFinalizer adds or removes our finalizer on the session as it is now: those of others stay what they are. It does so
 // only as long as the spec is the one that was observed.
-func (p *pass) changeFinalizers(ctx context.Context, change func([]string) []string) error {
+func (p *pass) setFinalizer(ctx context.Context, wanted bool) error {
 	current := p.session
 	for {
-		finalizers := change(slices.Clone(current.Finalizers))
+		if hasFinalizer(current) == wanted {
+			p.tookFinalizers(ctx, current.Finalizers, current.ResourceVersion) // the answer to an earlier write was lost
+			return nil
+		}
+		finalizers := slices.DeleteFunc(slices.Clone(current.Finalizers), func(f string) bool { return f == api.FinalizerRevoke })
+		if wanted {
+			finalizers = append(finalizers, api.FinalizerRevoke)
+		}
 		patched := &api.SecretServerSession{ObjectMeta: metav1.ObjectMeta{Namespace: p.session.Namespace, Name: p.session.Name}}
 		err := p.patchFinalizers(ctx, patched, current, finalizers)
 		switch {
@@ -77,9 +82,6 @@ func (p *pass) changeFinalizers(ctx context.Context, change func([]string) []str
 
 // patchFinalizers replaces the finalizers if the object is still what was read.
 func (p *pass) patchFinalizers(ctx context.Context, patched, read *api.SecretServerSession, finalizers []string) error {
-	if finalizers == nil {
-		finalizers = []string{} // null would mean that they are not spoken of
-	}
 	body, err := json.Marshal(map[string]any{"metadata": map[string]any{
 		"uid": read.UID, "resourceVersion": read.ResourceVersion, "finalizers": finalizers,
 	}})
