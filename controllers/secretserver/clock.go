@@ -25,8 +25,8 @@ func (c *Client) Ahead(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, nil //nolint:nilerr // no clock that can be read is an answer
 	}
-	// The header is cut to the second, and was written somewhere between the request and the end of the answer.
+	// The header is cut to the second, and was written somewhere between the request and its own arrival.
 	const half = time.Second / 2
-	took := max(c.now().Sub(sent), 0)
+	took := max(answer.at.Sub(sent), 0)
 	return date.Add(half).Sub(sent.Add(took / 2)), nil
 }

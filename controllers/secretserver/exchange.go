@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 )
 
 const (
@@ -67,6 +68,7 @@ type reply struct {
 	*http.Response
 
 	text []byte
+	at   time.Time // when the header had come
 }
 
 // exchange sends one request and reads its answer, both within the timeout. The error is an *Error.
@@ -83,10 +85,11 @@ func (c *Client) exchange(ctx context.Context, operation Operation, request *htt
 		return reply{}, &Error{Operation: operation, Kind: passage.kind(), Cause: passage.cause(bounded, err)}
 	}
 	defer response.Body.Close()
+	at := c.now()
 	limit := operation.reads(response.StatusCode)
 	if limit == 0 {
 		drain(response)
-		return reply{Response: response}, nil
+		return reply{Response: response, at: at}, nil
 	}
 	text, err := readAnswer(response.Body, response.ContentLength, limit)
 	switch {
@@ -95,7 +98,7 @@ func (c *Client) exchange(ctx context.Context, operation Operation, request *htt
 	case err != nil:
 		return reply{}, &Error{Operation: operation, Kind: Ambiguous, Cause: passage.cause(bounded, err), Status: response.StatusCode}
 	}
-	return reply{response, text}, nil
+	return reply{response, text, at}, nil
 }
 
 // reads is how many bytes the body of an answer may have, or zero if the status says all that the operation wants to know.

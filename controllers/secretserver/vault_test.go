@@ -87,6 +87,8 @@ type vault struct {
 	script    func(*visit)
 	// proxy is true for a vault behind an HTTP proxy, whose part it plays, too.
 	proxy bool
+	// raw, if set, speaks instead of the script, below TLS.
+	raw func(io.ReadWriter)
 	// wrap, if set, stands between the client's TLS and the network.
 	wrap func(net.Conn) net.Conn
 
@@ -135,6 +137,10 @@ func (v *vault) dial(context.Context, string, string) (net.Conn, error) {
 		conn := tls.Server(far, v.tls)
 		defer hangUp(far) // without the alert that conn.Close would wait to send
 		if v.proxy && !acceptTunnel(far) {
+			return
+		}
+		if v.raw != nil {
+			v.raw(far)
 			return
 		}
 		if v.script == nil {
