@@ -17,7 +17,7 @@ func ParseAllowedEndpoints(prefixes []string) (AllowedEndpoints, error) {
 	var allowed AllowedEndpoints
 	for _, prefix := range prefixes {
 		u, err := url.Parse(strings.TrimSpace(prefix))
-		if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || !underPath(u.Path, "") {
 			return nil, fmt.Errorf("allowed endpoint %q: want an https URL such as https://vault.example.com/SecretServer", prefix)
 		}
 		allowed = append(allowed, *u)
@@ -53,11 +53,12 @@ func portOf(u url.URL) string {
 	return "443"
 }
 
-// underPath compares whole segments. A path with dot segments or backslashes is under nothing: the server may resolve
-// them, and Secret Server's own web server takes a backslash for a slash.
+// underPath compares whole segments. A path with dot segments is under nothing, as the server may resolve them. So is one
+// with a backslash, which Secret Server's own web server takes for a slash; with a percent sign, which is left of one that
+// was escaped twice; and with a semicolon, behind which some proxies look for dot segments.
 func underPath(p, prefix string) bool {
 	p, prefix = strings.TrimRight(p, "/"), strings.TrimRight(prefix, "/")
-	if strings.Contains(p, `\`) || (p != "" && path.Clean(p) != p) {
+	if strings.ContainsAny(p, `\%;`) || (p != "" && path.Clean(p) != p) {
 		return false
 	}
 	return p == prefix || strings.HasPrefix(p, prefix+"/")
