@@ -17,6 +17,8 @@ CONTAINER_TOOL ?= docker
 RUN_ARGS ?= --metrics-bind-address=127.0.0.1:8080 --metrics-secure=false --health-probe-bind-address=127.0.0.1:8081
 # How long `make soak` watches.
 SOAK ?= 5m
+# How long `make fuzz` runs each target.
+FUZZTIME ?= 60s
 # Flags of go test, for example TEST_ARGS='-run TestDecide -v'.
 TEST_ARGS ?=
 
@@ -90,6 +92,10 @@ test: ## Run all tests with the race detector, on a real API server (TEST_ARGS f
 soak: ## Watch sessions for SOAK=5m: no pod sees an expired token, an idle session costs nothing.
 	@assets=$$(hack/controlplane/build.sh) && KUBEBUILDER_ASSETS=$$assets SOAK=$(SOAK) \
 	  go test -count=1 -timeout=30m ./controllers -run=TestControllers -v -ginkgo.v -ginkgo.focus='expired token|while the token is not due'
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME=60s, one after the other (`make test` runs their seeds).
+	hack/fuzz.sh $(FUZZTIME)
 
 .PHONY: controlplane
 controlplane: ## Build etcd, kube-apiserver, kube-controller-manager and kubectl into bin/k8s.
