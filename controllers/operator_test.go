@@ -38,6 +38,8 @@ type operatorOptions struct {
 	selector   labels.Selector
 	// transport, if any, stands between the operator and the API server.
 	transport func(http.RoundTripper) http.RoundTripper
+	// wrap stands between the operator and its client of Secret Server.
+	wrap func(controllers.SecretServer) controllers.SecretServer
 }
 
 // startOperator runs an operator until the spec ends or stop is called, whichever is first.
@@ -51,6 +53,7 @@ func startOperator(change ...func(*operatorOptions)) *operator {
 			Metrics:                  prometheus.NewRegistry(),
 		},
 		selector: labels.Everything(),
+		wrap:     func(s controllers.SecretServer) controllers.SecretServer { return s },
 	}
 	for _, f := range change {
 		f(&o)
@@ -75,7 +78,7 @@ func startOperator(change ...func(*operatorOptions)) *operator {
 		if err != nil {
 			return nil, err
 		}
-		return c, nil
+		return o.wrap(c), nil
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	Expect(controllers.Setup(ctx, mgr, o.Options, dial, clock.RealClock{})).To(Succeed())
