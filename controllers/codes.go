@@ -26,7 +26,8 @@ type usedCode struct {
 
 func newCodes() *codes { return &codes{used: map[string]usedCode{}} }
 
-// nextAt is when the account has a code that was not used, as far as this process knows; zero: now.
+// nextAt is when the account has a code that was not used, as far as this process knows; zero: now, or Secret Server's
+// clock must be asked, since one of the clocks has been set.
 func (c *codes) nextAt(account string, now time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -34,7 +35,10 @@ func (c *codes) nextAt(account string, now time.Time) time.Time {
 	if !ok {
 		return time.Time{}
 	}
-	return session.NextCodeAt(last.step, last.ahead, now)
+	if at := session.NextCodeAt(last.step, last.ahead, now); at.Sub(now) <= session.CodePeriod {
+		return at
+	}
+	return time.Time{}
 }
 
 // last is the time step of the account's last code, zero if none is known.

@@ -263,6 +263,20 @@ func TestNoCodeIsMadeForAServerThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
+// A clock that was set back must not keep an account waiting until it has come forward again.
+func TestAClockThatWasSetBackDoesNotHoldAnAccount(t *testing.T) {
+	known := newCodes()
+	known.use(billing, usedCode{step: session.CodeStep(noon)}, noon)
+	later := noon.Add(-8 * time.Minute) // half a minute after noon, as Secret Server has it
+	if at := known.nextAt(billing, later); !at.IsZero() {
+		t.Errorf("waits for %s", at.Sub(later))
+	}
+	p := otpPass(known, later)
+	if ready, err := p.prepareCode(t.Context(), aheadBy{ahead: 8*time.Minute + 30*time.Second}); !ready || err != nil {
+		t.Errorf("not ready at %s: %v", p.login.codeAt, err)
+	}
+}
+
 func TestCodesOfLongAgoAreForgotten(t *testing.T) {
 	known := newCodes()
 	for i := range 3 * sweepAbove {
