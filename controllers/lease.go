@@ -24,7 +24,8 @@ type Lease struct {
 // NewLease makes the lock on the lease of that name; without a namespace it is in the pod's own.
 func NewLease(cfg *rest.Config, namespace, name string, clocks Clocks) (*Lease, error) {
 	events := &laterEvents{}
-	lock, err := leaderelection.NewResourceLock(cfg, events, leaderelection.Options{
+	// A copy, as what is made for the lock changes it.
+	lock, err := leaderelection.NewResourceLock(rest.CopyConfig(cfg), events, leaderelection.Options{
 		LeaderElection:          true,
 		LeaderElectionID:        name,
 		LeaderElectionNamespace: namespace,
