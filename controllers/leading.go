@@ -12,12 +12,25 @@ import (
 	"tokensync.dev/secret-server-operator/controllers/session"
 )
 
-// errNotLeading ends the pass of an operator that may not be the leader any more: nothing was spent.
+// errNotLeading ends the pass of an operator that may not be the leader any more: nothing was spent, and nothing is
+// reported.
 var errNotLeading = errors.New("not surely the leader")
 
 // leadingRetry is when a session is looked at again after that. Mostly the process has ended by then; if not, the lease
 // was renewed late.
 const leadingRetry = time.Second
+
+// leads reports whether this is surely the leader, or nobody elects one.
+func (r *Reconciler) leads() bool { return r.options.Leading == nil || r.options.Leading() }
+
+// mayAct is asked before each step. A grant that is held is stored whoever leads: it is the only copy, and nothing newer
+// is overwritten.
+func (p *pass) mayAct(action session.Action) error {
+	if action == session.Store || p.leads() {
+		return nil
+	}
+	return errNotLeading
+}
 
 // mayGrant is asked before a grant is begun in the state Secret. The connection asks once more, with the same function,
 // before it sends: see secretserver.WithPermit. A process that is stopping begins none; one that was begun goes on, so
@@ -27,15 +40,15 @@ func (p *pass) mayGrant(ctx context.Context) error {
 		return fmt.Errorf("begin a grant: %w", err)
 	}
 	p.handledBefore = p.handled
-	if p.options.Leading == nil || p.options.Leading() {
-		return nil
+	if !p.leads() {
+		return errNotLeading
 	}
-	return errNotLeading
+	return nil
 }
 
 // standDown ends a pass without a word to anybody: the leader, whoever it is, reports.
 func standDown(ctx context.Context) ctrl.Result {
-	log.FromContext(ctx).V(1).Info("this process may not be the leader any more; it asks for no grant")
+	log.FromContext(ctx).V(1).Info("this process may not be the leader any more; it does nothing")
 	return ctrl.Result{RequeueAfter: leadingRetry}
 }
 

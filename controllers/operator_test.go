@@ -36,6 +36,8 @@ type operatorOptions struct {
 	controllers.Options
 	namespaces []string
 	selector   labels.Selector
+	// permit is asked before a grant is sent; nil: what Options.Leading says.
+	permit func() bool
 	// transport, if any, stands between the operator and the API server.
 	transport func(http.RoundTripper) http.RoundTripper
 	// wrap stands between the operator and its client of Secret Server.
@@ -72,7 +74,10 @@ func startOperator(change ...func(*operatorOptions)) *operator {
 		GracefulShutdownTimeout: new(30 * time.Second),
 	})
 	Expect(err).NotTo(HaveOccurred())
-	pool := secretserver.NewPool(time.Now, secretserver.WithPermit(o.Leading))
+	if o.permit == nil {
+		o.permit = o.Leading
+	}
+	pool := secretserver.NewPool(time.Now, secretserver.WithPermit(o.permit))
 	dial := func(e secretserver.Endpoint) (controllers.SecretServer, error) {
 		c, err := pool.Client(e)
 		if err != nil {

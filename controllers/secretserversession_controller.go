@@ -102,6 +102,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 func (p *pass) run(ctx context.Context) (session.Plan, error) {
 	for range maxSteps {
 		plan := session.Decide(p.observation(), p.now())
+		if err := p.mayAct(plan.Action); err != nil {
+			return plan, err
+		}
 		if plan.Action == session.Wait {
 			return plan, nil
 		}
