@@ -100,6 +100,7 @@ func (s *Server) settle() time.Time {
 type call struct {
 	route     string
 	operation Operation
+	userAgent string
 	account   string // that the request is about, "" when it is nobody's
 	presented string // the token that came with it; a secret
 	body      []byte // of a request to the token endpoint; holds secrets
@@ -115,6 +116,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.leave()
 	s.date(w)
 	c := s.call(r)
+	c.userAgent = r.UserAgent()
 	if f := s.strike(&c); f != nil {
 		s.suffer(w, r, &c, f)
 		return

@@ -60,6 +60,7 @@ type Entry struct {
 	Result    Result    `json:"result"`
 	Status    int       `json:"status,omitempty"` // as sent; 0 for a dropped connection
 	Fault     *Effect   `json:"fault,omitempty"`
+	UserAgent string    `json:"userAgent,omitempty"`
 	Presented string    `json:"presented,omitempty"` // the bearer or refresh token sent
 	Issued    string    `json:"issued,omitempty"`    // the access token granted
 }
@@ -137,7 +138,7 @@ func (s *Server) note(c *call, answer *reply, f *Fault) {
 	}
 	e := Entry{
 		Time: s.options.now(), Operation: c.operation, Path: c.route, Account: answer.account,
-		Result: answer.result, Status: answer.status, Issued: answer.issued,
+		Result: answer.result, Status: answer.status, UserAgent: c.userAgent, Issued: answer.issued,
 	}
 	if c.presented != "" {
 		e.Presented = Fingerprint(c.presented)
