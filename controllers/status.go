@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -62,15 +63,21 @@ func (r *Reconciler) writeStatus(ctx context.Context, p *pass, status api.Secret
 		if err := r.live.Get(ctx, p.name(), current); err != nil {
 			return client.IgnoreNotFound(err)
 		}
-		if current.UID != p.session.UID {
+		switch {
+		case current.UID != p.session.UID:
 			return nil // its creation brings it to the queue
-		}
-		if current.ResourceVersion == version {
+		case current.ResourceVersion == version:
 			return fmt.Errorf("write the status: %w", err) // something else than an edit is in the way
+		case !sameStatus(current.Status, p.session.Status):
+			return errReported
 		}
 		version = current.ResourceVersion
 	}
 }
+
+// errReported means that another status than the observed one stands there by now. It tells of something newer than this
+// pass knows: another replica took over, or the answer to our own last write was lost.
+var errReported = errors.New("the status has changed meanwhile")
 
 // wroteSession notes a status write, so that no pass starts from a cache that lacks it.
 func (r *Reconciler) wroteSession(ctx context.Context, p *pass, version string) {
