@@ -132,11 +132,14 @@ func (a *accounts) harmless(name string, login fingerprint, now time.Time) (bad 
 	return a.change(name, now, func(known *account) { known.drop(login) })
 }
 
-// succeeded forgets the account's bad logins, as Secret Server does.
+// succeeded forgets the account's bad logins, as Secret Server does. Which attempts were counted stays known: they came
+// before, also where the clock was set back since and their times say otherwise.
 func (a *accounts) succeeded(name string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	delete(a.known, name)
+	if known := a.known[name]; known != nil {
+		a.known[name] = &account{taken: known.taken}
+	}
 }
 
 // wants reports whether an attempt that a state Secret tells of is not counted yet.
@@ -168,6 +171,11 @@ func (a *accounts) recall(name string, state types.UID, attempt *session.Attempt
 			}
 		}
 	})
+}
+
+// bad returns how many of an account's logins may have counted as bad ones.
+func (a *accounts) bad(name string, now time.Time) int {
+	return a.change(name, now, func(*account) {})
 }
 
 // change works on an account, made if need be, and returns how many bad logins it then has.

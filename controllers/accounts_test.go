@@ -233,3 +233,18 @@ func TestSpellingsOfAServerAreOneAccount(t *testing.T) {
 		}
 	}
 }
+
+func TestAttemptsThatASuccessCameAfterAreNotCountedAgain(t *testing.T) {
+	a := newAccounts(retry)
+	// Its time lies ahead, as after a clock that was set back.
+	old := &session.Attempt{Account: billing, At: noon.Add(24 * time.Hour), Refused: true, Bad: lockoutBudget}
+	a.recall(billing, "s", old, fingerprintOf(vaultURL, credentialsWith("wrong")), noon)
+	a.succeeded(billing)
+
+	if a.wants(billing, "s", old) {
+		t.Error("the attempt would be counted again")
+	}
+	if got := judge(a, "wrong"); got != (verdict{}) {
+		t.Errorf("after a success the verdict is %+v", got)
+	}
+}

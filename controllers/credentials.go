@@ -114,7 +114,9 @@ func (p *pass) refuse(ctx context.Context) error {
 	next := p.nextStored()
 	next.Attempted = p.accounts.refusalOf(p.login.account, serverURL(p.session), p.login.credentials)
 	next.Attempt = &session.Attempt{
-		Identity: p.wanted, Account: p.login.account, At: p.login.refusedAt.UTC(), Refused: true, Bad: 1,
+		Identity: p.wanted, Account: p.login.account, At: p.login.refusedAt.UTC(), Refused: true,
+		// It may replace what told of more.
+		Bad: p.accounts.bad(p.login.account, p.now()),
 	}
 	if err := p.write(ctx, next); err != nil {
 		return err

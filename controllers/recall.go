@@ -24,16 +24,21 @@ func (p *pass) recall(ctx context.Context, account string) error {
 	if err != nil {
 		return err
 	}
+	now := p.now()
 	var succeeded time.Time // since then, what failed before no longer counts at Secret Server
 	for _, r := range records {
-		if r.Account == account && r.LastLoginAt.After(succeeded) {
+		// A time that lies ahead was taken before the clock was set back: what is older by the clock may be newer.
+		if r.Account == account && r.LastLoginAt.After(succeeded) && !r.LastLoginAt.After(now) {
 			succeeded = r.LastLoginAt
 		}
 	}
 	for _, r := range records {
 		attempt := r.Attempt
-		if attempt == nil || attempt.Account != account || !attempt.At.After(succeeded) || !p.accounts.wants(account, r.uid, attempt) {
+		switch {
+		case attempt == nil || attempt.Account != account || !p.accounts.wants(account, r.uid, attempt):
 			continue
+		case !attempt.At.After(succeeded) && !(r.Account == account && r.LastLoginAt.Equal(succeeded)):
+			continue // another session's login came after it; its own came before, whatever the clock says
 		}
 		if err := p.recallFrom(ctx, account, r.name); err != nil {
 			return err
