@@ -118,6 +118,8 @@ func (p *pass) observeTarget(ctx context.Context) error {
 	p.published = p.target.intact &&
 		status.TargetName == meta.Name &&
 		status.LoginCount+status.RefreshCount == p.state.record.Sequence() &&
+		// A session whose state was lost may count the same number twice.
+		timeOf(status.TokenIssuedAt).Equal(p.state.record.IssuedAt.Truncate(time.Second)) &&
 		status.ObservedGeneration == p.session.Generation &&
 		!hasReason(status, api.ConditionStalled, api.ReasonTargetConflict)
 	return nil
