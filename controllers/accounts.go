@@ -213,8 +213,13 @@ func (a *accounts) sweep(now time.Time) {
 // mostRefusals bounds what one account can cost in memory; far above the budget.
 const mostRefusals = 16
 
-// prune drops what no longer matters.
+// prune drops what no longer matters. A bad login whose time lies ahead was made before the clock was set back; it counts
+// from now, or it would hold the account until the clock has caught up.
 func (k *account) prune(now time.Time, refusedRetry time.Duration) {
+	for i := range k.bad {
+		k.bad[i].at = earlier(k.bad[i].at, now)
+	}
+	k.recalled.at = earlier(k.recalled.at, now)
 	k.bad = slices.DeleteFunc(k.bad, func(b badLogin) bool { return !b.at.Add(lockoutWindow).After(now) })
 	k.begun = slices.DeleteFunc(k.begun, func(at time.Time) bool { return !at.Add(lockoutWindow).After(now) })
 	if !k.recalled.at.Add(lockoutWindow).After(now) {
@@ -226,6 +231,13 @@ func (k *account) prune(now time.Time, refusedRetry time.Duration) {
 	if extra := len(k.refusals) - mostRefusals; extra > 0 {
 		k.refusals = slices.Delete(k.refusals, 0, extra)
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // times are when the account's bad logins happened, oldest first.
