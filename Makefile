@@ -19,6 +19,8 @@ RUN_ARGS ?= --metrics-bind-address=127.0.0.1:8080 --metrics-secure=false --healt
 SOAK ?= 5m
 # How long `make fuzz` runs each target.
 FUZZTIME ?= 60s
+# How many trials each scope of `make crash-safety` makes.
+CHECKS ?= 1500
 # Flags of go test, for example TEST_ARGS='-run TestDecide -v'.
 TEST_ARGS ?=
 
@@ -96,6 +98,10 @@ soak: ## Watch sessions for SOAK=5m: no pod sees an expired token, an idle sessi
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME=60s, one after the other (`make test` runs their seeds).
 	hack/fuzz.sh $(FUZZTIME)
+
+.PHONY: crash-safety
+crash-safety: ## Break the operator in memory, CHECKS=1500 times in each of seven ways: some minutes.
+	CRASH_CHECKS=$(CHECKS) go test -count=1 -timeout=60m ./controllers -run=TestCrashSafety -v
 
 .PHONY: controlplane
 controlplane: ## Build etcd, kube-apiserver, kube-controller-manager and kubectl into bin/k8s.

@@ -138,7 +138,7 @@ func (a *accounts) succeeded(name string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if known := a.known[name]; known != nil {
-		a.known[name] = &account{taken: known.taken}
+		a.known[name] = &account{taken: known.taken, begun: known.begun}
 	}
 }
 

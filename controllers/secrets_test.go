@@ -16,8 +16,8 @@ import (
 	"tokensync.dev/secret-server-operator/controllers/session"
 )
 
-// stateOf is a state Secret with some record and data.
-func stateOf(record string, access, refresh, claimed, made, attempted []byte) *corev1.Secret {
+// stateSecretWith is a state Secret with some record and data.
+func stateSecretWith(record string, access, refresh, claimed, made, attempted []byte) *corev1.Secret {
 	s := &api.SecretServerSession{ObjectMeta: metav1.ObjectMeta{Namespace: "payments", Name: "billing", UID: "uid"}}
 	secret := newStateSecret(s)
 	secret.Annotations = map[string]string{annotationRecord: record}
@@ -44,7 +44,7 @@ func healthyState() stored {
 
 func TestStateSurvivesBeingStored(t *testing.T) {
 	want := healthyState()
-	secret := stateOf("", nil, nil, []byte("left by an earlier claim"), nil, nil)
+	secret := stateSecretWith("", nil, nil, []byte("left by an earlier claim"), nil, nil)
 	if err := writeState(secret, want); err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestStateSurvivesBeingStored(t *testing.T) {
 // FuzzReadState reads a state Secret as a whole: whatever stands in it, what is read can be true, is stored as it was
 // read, and an error tells nothing of what it was about.
 func FuzzReadState(f *testing.F) {
-	healthy := stateOf("", nil, nil, nil, nil, nil)
+	healthy := stateSecretWith("", nil, nil, nil, nil, nil)
 	if err := writeState(healthy, healthyState()); err != nil {
 		f.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func FuzzReadState(f *testing.F) {
 	f.Add(`{"format":2}`, access, refresh, refresh, made, made)
 	f.Add("", []byte(nil), []byte(nil), []byte(nil), []byte(nil), []byte(nil))
 	f.Fuzz(func(t *testing.T, record string, access, refresh, claimed, made, attempted []byte) {
-		secret := stateOf(record, access, refresh, claimed, made, attempted)
+		secret := stateSecretWith(record, access, refresh, claimed, made, attempted)
 		s, err := readState(secret)
 		if err != nil {
 			if !errors.Is(err, errState) {
@@ -101,7 +101,7 @@ func FuzzReadState(f *testing.F) {
 		if got := accountsOf(secret); len(got) > 2 {
 			t.Fatalf("the record speaks of %d accounts", len(got))
 		}
-		again := stateOf("", nil, nil, nil, nil, nil)
+		again := stateSecretWith("", nil, nil, nil, nil, nil)
 		if err := writeState(again, s); err != nil {
 			t.Fatalf("what was read cannot be stored: %v", err)
 		}

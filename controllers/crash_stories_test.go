@@ -1,0 +1,70 @@
+package controllers
+
+import (
+	"fmt"
+
+	api "tokensync.dev/secret-server-operator/api/v1alpha1"
+	"tokensync.dev/secret-server-operator/controllers/secretserver"
+)
+
+// story is something that a session goes through. It is told again and again, and each time something else goes wrong.
+type story struct {
+	name    string
+	unbegun bool // the session has no token at the beginning
+	change  func(*vaultSettings)
+	tell    func(*trial)
+	// usual is what becomes of the nth effect, from one, when nothing else goes wrong; nil: it is done.
+	usual func(n int, e effect) fate
+}
+
+var stories = []story{
+	{name: "a first login", unbegun: true, tell: func(*trial) {}},
+	{name: "a refresh", tell: (*trial).untilDue},
+	{name: "a login where the chain ends", change: func(s *vaultSettings) { s.refreshLimit = 0 }, tell: (*trial).untilDue},
+	{name: "a login since the refresh token is refused", tell: func(tr *trial) {
+		tr.vaults[vaultURLs[0]].forget()
+		tr.unnoticed = true
+		tr.untilDue()
+	}},
+	{name: "a refresh that is not sent at first", tell: (*trial).untilDue, usual: func(n int, e effect) fate {
+		if n <= 2 && e.operation == secretserver.RefreshGrant {
+			return fate{outcome: outcome{name: "not sent", err: vaultFailure(secretserver.NotSent, secretserver.ConnectionRefused, 0)}}
+		}
+		return fate{outcome: done}
+	}},
+	{name: "a wrong password, and the right one", tell: func(tr *trial) {
+		tr.asUser(func() { tr.setPassword(passwordMark + "wrong") })
+		tr.work()
+		tr.asUser(func() { tr.setPassword(passwordMark + "0") })
+	}},
+	{name: "one wrong password after the other, and a restart after each", tell: func(tr *trial) {
+		for i := range lockoutThreshold {
+			tr.asUser(func() { tr.setPassword(fmt.Sprintf("%swrong-%d", passwordMark, i)) })
+			tr.work()
+			tr.restart()
+		}
+	}},
+	{name: "a wrong password, and a crash at each answer", tell: func(tr *trial) {
+		tr.asUser(func() { tr.setPassword(passwordMark + "wrong") })
+	}, usual: func(_ int, e effect) fate {
+		return fate{outcome: done, died: e.kind == vaultEffect && e.operation == secretserver.PasswordGrant}
+	}},
+	{name: "a renamed target", tell: func(tr *trial) {
+		tr.asUser(func() {
+			tr.updateSession(in("billing"), func(s *api.SecretServerSession) { s.Spec.Target.Name = "billing-moved" })
+		})
+	}},
+	{name: "a lost state Secret", tell: func(tr *trial) {
+		tr.asUser(func() {
+			tr.deleteSecret(stateOf(in("billing")))
+			tr.loseState(tr.kubernetes.sessions[in("billing")].UID)
+		})
+	}},
+}
+
+// restart kills all processes; the next piece of work starts a new one.
+func (tr *trial) restart() {
+	for len(tr.processes) > 0 {
+		tr.crash(tr.processes[0])
+	}
+}

@@ -1,0 +1,113 @@
+package controllers
+
+import (
+	"cmp"
+	"flag"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// scope is how a property chooses what happens.
+type scope struct {
+	name    string
+	checks  int
+	steps   string   // actions in a trial, on average
+	healthy int      // how many effects go well for each that goes wrong in some way, see fates
+	deadly  int      // how many processes are killed for each of those
+	only    []string // actions; nil: all
+}
+
+var (
+	// everyday is what a lone leader goes through when nobody interferes.
+	everyday = []string{"a pass", "time until a session is due", "what was under way ends", "news", "a renewal is asked for"}
+
+	crashScopes = []scope{
+		{"anything", 25, "40", 40, 1, nil},
+		{"faults", 25, "25", 8, 1, slices.Concat(everyday, []string{
+			"passes side by side", "much time", "a crash", "an orderly restart",
+		})},
+		{"leaders", 25, "30", 30, 1, slices.Concat(everyday, []string{
+			"passes side by side", "another leader", "a crash", "a little time", "target name",
+		})},
+		{"passwords", 25, "40", 10, 1, slices.Concat(everyday, []string{
+			"a wrong password in the Secret", "the right password in the Secret", "another password at the server",
+			"a crash", "another leader", "a little time", "endpoint",
+		})},
+		{"targets", 25, "30", 30, 1, slices.Concat(everyday, []string{
+			"passes side by side", "target name", "the target is deleted", "the target is edited", "somebody else takes the name",
+			"foreign Secrets go", "the session is made anew", "garbage is collected", "another leader", "a crash",
+		})},
+		{"clocks", 25, "40", 10, 4, []string{
+			"a pass", "a wrong password in the Secret", "the right password in the Secret", "another password at the server",
+			"the clock is set", "a crash", "time until a session is due", "a renewal is asked for", "a little time",
+		}},
+		{"refusals", 25, "30", 10, 12, []string{
+			"a pass", "a wrong password in the Secret", "another password at the server", "time until a session is due", "a renewal is asked for",
+		}},
+	}
+)
+
+var crashMetrics = newTestMetrics()
+
+// property is what must hold of every trial.
+func (s scope) property(f *figures, m mutant) func(*rapid.T) {
+	var choices []action
+	for _, a := range slices.Concat(operatorActions, userActions, vaultActions) {
+		if s.only == nil || slices.Contains(s.only, a.name) {
+			choices = append(choices, slices.Repeat([]action{a}, a.weight)...)
+		}
+	}
+	return func(t *rapid.T) {
+		tr := newTrial(t, f, m, drawWorld(t))
+		defer tr.close()
+		tr.choose = tr.drawn(fates(s.healthy, s.deadly))
+		f.count("trials")
+		t.Repeat(map[string]func(*rapid.T){"": func(*rapid.T) {}, "next": func(t *rapid.T) {
+			a := rapid.SampledFrom(choices).Draw(t, "action")
+			t.Logf("%s *** %s", tr.at(), a.name)
+			f.count("actions")
+			a.do(tr)
+			tr.acknowledge()
+		}})
+		tr.heal()
+		tr.recover()
+		tr.prosper()
+	}
+}
+
+// configure sets rapid up for one property, and back when the test ends.
+func configure(t *testing.T, flags map[string]string) {
+	t.Helper()
+	for name, value := range flags {
+		old := flag.Lookup(name).Value.String()
+		if err := flag.Set(name, value); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := flag.Set(name, old); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// TestCrashSafety runs the real reconciler against a Kubernetes and a Secret Server in memory. The environment variable
+// CRASH_CHECKS is how many trials each scope makes, instead of its own number, which suits the race detector; `make
+// crash-safety` makes 1500. The seed is another one in each run; a failure prints it, and -rapid.seed repeats it.
+func TestCrashSafety(t *testing.T) {
+	for _, s := range crashScopes {
+		t.Run(s.name, func(t *testing.T) {
+			f := newFigures()
+			configure(t, map[string]string{
+				"rapid.checks": cmp.Or(os.Getenv("CRASH_CHECKS"), strconv.Itoa(s.checks)),
+				"rapid.steps":  s.steps,
+			})
+			rapid.Check(t, s.property(f, mutant{}))
+			t.Logf("what the trials went through:\n%s", f)
+		})
+	}
+}

@@ -1,0 +1,203 @@
+package controllers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	corev1apply "k8s.io/client-go/applyconfigurations/core/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	api "tokensync.dev/secret-server-operator/api/v1alpha1"
+	apiapply "tokensync.dev/secret-server-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
+)
+
+// memoryClient is the operator's way to kubernetes. Each request is handed to send, which makes it or does not, and may
+// lose the answer.
+type memoryClient struct {
+	client.Client // nil: what is not modelled here must not be called
+
+	kubernetes *kubernetes
+	send       func(ctx context.Context, request apiRequest, do func() error) error
+}
+
+// apiRequest is what a request to the API server is about.
+type apiRequest struct {
+	verb verb
+	name types.NamespacedName
+	// object is the Secret as it is sent, if it is.
+	object *corev1.Secret
+	patch  []byte
+}
+
+type verb string
+
+const (
+	getVerb         verb = "get"
+	createVerb      verb = "create"
+	updateVerb      verb = "update"
+	patchVerb       verb = "patch"
+	applyVerb       verb = "apply"
+	deleteVerb      verb = "delete"
+	applyStatusVerb verb = "apply status of"
+)
+
+var errNotModelled = errors.New("not modelled")
+
+func (c memoryClient) Get(ctx context.Context, name client.ObjectKey, o client.Object, _ ...client.GetOption) error {
+	return c.send(ctx, apiRequest{verb: getVerb, name: name}, func() error {
+		switch into := o.(type) {
+		case *corev1.Secret:
+			secret, err := c.kubernetes.getSecret(name)
+			return answer(secret, err, into)
+		case *api.SecretServerSession:
+			s, err := c.kubernetes.getSession(name)
+			if err == nil {
+				s.DeepCopyInto(into)
+			}
+			return err
+		}
+		return fmt.Errorf("get %T: %w", o, errNotModelled)
+	})
+}
+
+func (c memoryClient) Create(ctx context.Context, o client.Object, options ...client.CreateOption) error {
+	secret, ok := o.(*corev1.Secret)
+	if !ok {
+		return fmt.Errorf("create %T: %w", o, errNotModelled)
+	}
+	by := (&client.CreateOptions{}).ApplyOptions(options).FieldManager
+	return c.send(ctx, apiRequest{verb: createVerb, name: nameOf(secret), object: secret}, func() error {
+		created, err := c.kubernetes.createSecret(secret, by)
+		return answer(created, err, secret)
+	})
+}
+
+func (c memoryClient) Update(ctx context.Context, o client.Object, options ...client.UpdateOption) error {
+	secret, ok := o.(*corev1.Secret)
+	if !ok {
+		return fmt.Errorf("update %T: %w", o, errNotModelled)
+	}
+	by := (&client.UpdateOptions{}).ApplyOptions(options).FieldManager
+	return c.send(ctx, apiRequest{verb: updateVerb, name: nameOf(secret), object: secret}, func() error {
+		updated, err := c.kubernetes.updateSecret(secret, by)
+		return answer(updated, err, secret)
+	})
+}
+
+func (c memoryClient) Patch(ctx context.Context, o client.Object, patch client.Patch, options ...client.PatchOption) error {
+	secret, ok := o.(*corev1.Secret)
+	if !ok || patch.Type() != types.JSONPatchType {
+		return fmt.Errorf("patch %T by %s: %w", o, patch.Type(), errNotModelled)
+	}
+	body, err := patch.Data(o)
+	if err != nil {
+		return err
+	}
+	by := (&client.PatchOptions{}).ApplyOptions(options).FieldManager
+	return c.send(ctx, apiRequest{verb: patchVerb, name: nameOf(secret), patch: body}, func() error {
+		patched, err := c.kubernetes.patchSecret(nameOf(secret), body, by)
+		return answer(patched, err, secret)
+	})
+}
+
+func (c memoryClient) Delete(ctx context.Context, o client.Object, options ...client.DeleteOption) error {
+	only := ptr.Deref((&client.DeleteOptions{}).ApplyOptions(options).Preconditions, metav1.Preconditions{})
+	return c.send(ctx, apiRequest{verb: deleteVerb, name: nameOf(o)}, func() error {
+		return c.kubernetes.deleteSecret(nameOf(o), only)
+	})
+}
+
+func (c memoryClient) Apply(ctx context.Context, configuration runtime.ApplyConfiguration, options ...client.ApplyOption) error {
+	applied, ok := configuration.(*corev1apply.SecretApplyConfiguration)
+	o := (&client.ApplyOptions{}).ApplyOptions(options)
+	if !ok || !ptr.Deref(o.Force, false) {
+		return fmt.Errorf("apply %T, not by force: %w", configuration, errNotModelled)
+	}
+	wanted := &corev1.Secret{}
+	if err := convert(applied, wanted); err != nil {
+		return err
+	}
+	return c.send(ctx, apiRequest{verb: applyVerb, name: nameOf(wanted), object: wanted}, func() error {
+		secret, err := c.kubernetes.applySecret(wanted, o.FieldManager)
+		if err != nil {
+			return err
+		}
+		return convert(secret, applied) // as the real client does
+	})
+}
+
+func (c memoryClient) Status() client.SubResourceWriter { return statusWriter{client: c} }
+
+type statusWriter struct {
+	client.SubResourceWriter // nil: what is not modelled here must not be called
+
+	client memoryClient
+}
+
+func (w statusWriter) Apply(ctx context.Context, configuration runtime.ApplyConfiguration, options ...client.SubResourceApplyOption) error {
+	applied, ok := configuration.(*apiapply.SecretServerSessionApplyConfiguration)
+	o := (&client.SubResourceApplyOptions{}).ApplyOpts(options)
+	if !ok || !ptr.Deref(o.Force, false) {
+		return fmt.Errorf("apply the status of %T, not by force: %w", configuration, errNotModelled)
+	}
+	name := types.NamespacedName{Namespace: *applied.Namespace, Name: *applied.Name}
+	status, err := json.Marshal(applied.Status)
+	if err != nil {
+		return fmt.Errorf("encode status: %w", err)
+	}
+	return w.client.send(ctx, apiRequest{verb: applyStatusVerb, name: name, patch: status}, func() error {
+		s, err := w.client.kubernetes.applyStatus(name, ptr.Deref(applied.ResourceVersion, ""), status)
+		if err != nil {
+			return err
+		}
+		return convert(s, applied)
+	})
+}
+
+func answer(secret *corev1.Secret, err error, into *corev1.Secret) error {
+	if err == nil {
+		secret.DeepCopyInto(into)
+	}
+	return err
+}
+
+// convert goes by way of JSON, as between client and server.
+func convert(from, into any) error {
+	text, err := json.Marshal(from)
+	if err != nil {
+		return fmt.Errorf("encode %T: %w", from, err)
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("decode %T: %w", into, err)
+	}
+	return nil
+}
+
+// purpose says what a request is for.
+func (r apiRequest) purpose() string {
+	if r.verb != patchVerb {
+		return string(r.verb)
+	}
+	switch text := string(r.patch); {
+	case strings.Contains(text, `"from":"/data/`+keyRefreshToken+`"`):
+		return claimPurpose
+	case strings.Contains(text, `"from":"/data/`+keyClaimedRefreshToken+`"`):
+		return putBackPurpose
+	}
+	return string(patchVerb)
+}
+
+const (
+	claimPurpose   = "claim the refresh token of"
+	putBackPurpose = "put back the refresh token of"
+)
+
+var _ client.Client = memoryClient{}
