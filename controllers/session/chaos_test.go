@@ -13,7 +13,7 @@ import (
 func TestASessionOutlivesAnyTrouble(t *testing.T) {
 	events := []func(*caller, Plan){
 		nothing, touched, corrected, mistyped, deleted, asked, paused, resumed, relocated, blocked, unblocked, taken, released,
-		erased, retargeted, forgot, crashedAfterClaim, crashedInLogin, asksToRevoke, retains, watched,
+		garbled, mended, erased, retargeted, forgot, crashedAfterClaim, crashedInLogin, asksToRevoke, retains, watched,
 	}
 	answers := rapid.SliceOfN(rapid.SampledFrom([]answer{granted, granted, noNext, refused, lost, notSent, throttled, noPlace}), mostRounds, mostRounds)
 	rapid.Check(t, func(t *rapid.T) {
@@ -39,7 +39,7 @@ func TestASessionOutlivesAnyTrouble(t *testing.T) {
 
 // heal ends all trouble, and then lets the session alone: woken when it asked to be, it finds its way back.
 func heal(t *rapid.T, c *caller, edit bool) {
-	c.o.Suspended, c.o.EndpointFault, c.o.Conflict = false, false, false
+	c.o.Suspended, c.o.EndpointFault, c.o.Conflict, c.o.TemplateFault = false, false, false, false
 	if edit || c.content == "" {
 		c.edit("corrected")
 	}

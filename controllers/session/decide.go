@@ -44,6 +44,8 @@ const (
 	NoObstacle Obstacle = ""
 	// Conflict: the target or the state Secret belongs to somebody else.
 	Conflict Obstacle = "Conflict"
+	// TemplateFault: what the target is to hold cannot be rendered, so a new token would have no place.
+	TemplateFault Obstacle = "TemplateFault"
 	// Suspended by the user.
 	Suspended Obstacle = "Suspended"
 	// EndpointFault: the endpoint is not allowed, or its CA bundle is unusable.
@@ -92,8 +94,9 @@ type Observation struct {
 	// Wanted is the identity that the spec and the credentials Secret have now.
 	Wanted Identity
 
-	// Conflict, EndpointFault and CredentialsFault are obstacles found while observing.
-	Conflict, EndpointFault, CredentialsFault bool
+	// Conflict, TemplateFault, EndpointFault and CredentialsFault are obstacles found while observing; a TemplateFault also
+	// while publishing.
+	Conflict, TemplateFault, EndpointFault, CredentialsFault bool
 
 	// Unstored: a grant is held in memory and not yet stored.
 	Unstored bool
@@ -153,6 +156,8 @@ func Decide(o Observation, now time.Time) Plan {
 		return Plan{Action: RemoveFinalizer}
 	case o.Conflict:
 		return o.wait(Conflict, now, time.Time{})
+	case o.TemplateFault:
+		return o.wait(TemplateFault, now, time.Time{})
 	case r.HasToken() && !o.Published:
 		return Plan{Action: Publish}
 	case r.HasToken() && o.OldTarget:

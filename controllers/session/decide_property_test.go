@@ -11,7 +11,7 @@ import (
 
 var (
 	actions   = []Action{Wait, Store, Publish, RemoveOldTarget, ReadCredentials, Adopt, Refuse, Refresh, Login, AddFinalizer, RemoveFinalizer, Revoke, RevokeFormer, Verify}
-	obstacles = []Obstacle{NoObstacle, Conflict, Suspended, EndpointFault, CredentialsFault, CredentialsRefused, BackingOff, AwaitingCode, Busy}
+	obstacles = []Obstacle{NoObstacle, Conflict, TemplateFault, Suspended, EndpointFault, CredentialsFault, CredentialsRefused, BackingOff, AwaitingCode, Busy}
 )
 
 // rarely is true in one of sixteen draws: were each obstacle as likely as not, no observation would come to a grant.
@@ -40,7 +40,7 @@ func oneOfFew() *rapid.Generator[Identity] {
 func anObservation(sane bool) *rapid.Generator[Observation] {
 	return rapid.Custom(func(t *rapid.T) Observation {
 		o := Observation{
-			Deleting: rarely(t, "deleting"), Suspended: rarely(t, "suspended"), Conflict: rarely(t, "conflict"),
+			Deleting: rarely(t, "deleting"), Suspended: rarely(t, "suspended"), Conflict: rarely(t, "conflict"), TemplateFault: rarely(t, "template fault"),
 			EndpointFault: rarely(t, "endpoint fault"), CredentialsFault: rarely(t, "credentials fault"),
 			Unstored: rarely(t, "unstored"), Published: !rarely(t, "unpublished"), OldTarget: rarely(t, "old target"),
 			Busy: rarely(t, "busy"), Crowded: rarely(t, "crowded"), Told: !rarely(t, "untold"), Revoked: rarely(t, "revoked"),
@@ -131,7 +131,7 @@ func checkPlans(t *testing.T, law func(t *rapid.T, o Observation, now time.Time,
 func TestObservationsOfTheLawsReachEveryPlan(t *testing.T) {
 	observations := anObservation(true)
 	seen, met := map[Action]int{}, map[Obstacle]int{}
-	for i := range 2000 {
+	for i := range 4000 {
 		p := Decide(observations.Example(i), noon)
 		seen[p.Action]++
 		if p.Action == Wait {
@@ -140,12 +140,12 @@ func TestObservationsOfTheLawsReachEveryPlan(t *testing.T) {
 	}
 	for _, a := range actions {
 		if seen[a] < 10 {
-			t.Errorf("%s is planned %d times in 2000: %v", a, seen[a], seen)
+			t.Errorf("%s is planned %d times in 4000: %v", a, seen[a], seen)
 		}
 	}
 	for _, b := range obstacles {
 		if met[b] < 10 {
-			t.Errorf("obstacle %q is met %d times in 2000: %v", b, met[b], met)
+			t.Errorf("obstacle %q is met %d times in 4000: %v", b, met[b], met)
 		}
 	}
 }
@@ -185,7 +185,7 @@ func TestLawNoCallIsMadeThatAnythingStandsAgainst(t *testing.T) {
 		if p.Action != Login && p.Action != Refresh && p.Action != Verify {
 			return
 		}
-		if o.Deleting || o.Suspended || o.Conflict || o.EndpointFault || o.Busy || o.Unstored || o.Revoking != o.Finalizer {
+		if o.Deleting || o.Suspended || o.Conflict || o.TemplateFault || o.EndpointFault || o.Busy || o.Unstored || o.Revoking != o.Finalizer {
 			t.Error("called in spite of an obstacle")
 		}
 		if p.Action != Verify && now.Before(o.RetryAt) && !o.RenewalRequested {

@@ -53,6 +53,7 @@ func deleting(o *Observation)      { o.Deleting = true }
 func suspended(o *Observation)     { o.Suspended = true }
 func requested(o *Observation)     { o.RenewalRequested = true }
 func conflict(o *Observation)      { o.Conflict = true }
+func templateFault(o *Observation) { o.TemplateFault = true }
 func endpointFault(o *Observation) { o.EndpointFault = true }
 func missing(o *Observation)       { o.CredentialsFault = true }
 func unstored(o *Observation)      { o.Unstored = true }
@@ -175,6 +176,11 @@ func TestDecide(t *testing.T) {
 		{"a conflict stops even the publishing, and is looked at again when the token expires", and(conflict, unpublished), late, waiting(Conflict, expires)},
 		{"in conflict with an expired token, the refresh token's end is next to report", conflict, expired, waiting(Conflict, spoilt)},
 		{"in conflict with nothing that time could end, only a change counts", conflict, forgotten, waiting(Conflict, never)},
+		{"a faulty template stops even the publishing", and(templateFault, unpublished), late, waiting(TemplateFault, expires)},
+		{"a faulty template stops the renewal, since a new token would have no place", and(templateFault, requested), late, waiting(TemplateFault, expires)},
+		{"a faulty template stops the first login", and(templateFault, noSession), fresh, waiting(TemplateFault, never)},
+		{"a faulty template does not keep a grant in memory from being stored", and(templateFault, unstored), late, only(Store)},
+		{"a conflict comes before a faulty template", and(templateFault, conflict), late, waiting(Conflict, expires)},
 		{"a deleted target comes back, suspended or not", and(unpublished, suspended), fresh, only(Publish)},
 		{"a deleted target comes back although the endpoint is faulty", and(unpublished, endpointFault), fresh, only(Publish)},
 		{"the new target is written before the old one goes", and(unpublished, renamed), fresh, only(Publish)},

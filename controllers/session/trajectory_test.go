@@ -43,6 +43,8 @@ func blocked(c *caller, _ Plan)    { c.o.EndpointFault = true }
 func unblocked(c *caller, _ Plan)  { c.o.EndpointFault = false }
 func taken(c *caller, _ Plan)      { c.o.Conflict, c.o.Published = true, false }
 func released(c *caller, _ Plan)   { c.o.Conflict = false }
+func garbled(c *caller, _ Plan)    { c.o.TemplateFault, c.o.Published = true, false }
+func mended(c *caller, _ Plan)     { c.o.TemplateFault = false }
 func erased(c *caller, _ Plan)     { c.o.Published = false }
 func retargeted(c *caller, _ Plan) { c.o.Published, c.o.OldTarget = false, true }
 func removed(c *caller, _ Plan)    { c.o.Deleting, c.o.LetGoAt = true, c.now.Add(time.Minute) }
@@ -321,6 +323,12 @@ var stories = []struct {
 		{taken, nil, nothingToDo, Conflict},
 		{woken, nil, nothingToDo, Conflict},
 		{released, says(granted), "Publish " + renewal, NoObstacle},
+	}},
+	{"a template that cannot be rendered stops all until it is corrected", []beat{
+		begun,
+		{garbled, nil, nothingToDo, TemplateFault},
+		{woken, nil, nothingToDo, TemplateFault},
+		{mended, says(granted), "Publish " + renewal, NoObstacle},
 	}},
 	{"a state Secret that is lost or cannot be read: one login", []beat{
 		begun,

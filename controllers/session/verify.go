@@ -31,7 +31,7 @@ func (o Observation) verifiable(why Obstacle, now time.Time) bool {
 	switch why {
 	case NoObstacle, CredentialsFault, CredentialsRefused:
 		return r.HasToken() && r.EndedAt.IsZero() && now.Before(r.ExpiresAt) && r.Identity.Source == o.Wanted.Source
-	case Conflict, Suspended, EndpointFault, BackingOff, AwaitingCode, Busy:
+	case Conflict, TemplateFault, Suspended, EndpointFault, BackingOff, AwaitingCode, Busy:
 	}
 	return false
 }
