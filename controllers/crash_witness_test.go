@@ -204,7 +204,7 @@ func (tr *trial) examineTarget(target *heldSecret) {
 	if !known {
 		tr.complain("%s was published and never stored", token)
 	}
-	for key, want := range targetData(source) {
+	for key, want := range defaultData(source) {
 		if !bytes.Equal(target.Data[key], want) {
 			tr.complain("target %s: %s is %q beside %s, want %q", target.Name, key, target.Data[key], token, want)
 		}

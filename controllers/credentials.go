@@ -104,6 +104,7 @@ func (p *pass) consider(ctx context.Context, credentials secretserver.Credential
 func (p *pass) adopt(ctx context.Context) error {
 	next := p.state.stored
 	next.Identity = p.wanted
+	next.Username, next.Domain = p.login.credentials.Username, p.login.credentials.Domain
 	// An attempt with other credentials is of no matter any more.
 	next.Attempt, next.Attempted = nil, nil
 	return p.write(ctx, next)

@@ -278,6 +278,7 @@ func (s stored) loggedIn(g secretserver.Grant, issued time.Time, id session.Iden
 	s.ServerURL = url
 	s.Account = l.account
 	s.Fingerprint = l.fingerprint
+	s.Username, s.Domain = l.credentials.Username, l.credentials.Domain
 	s.Attempt, s.Attempted = nil, nil
 	return s
 }

@@ -86,6 +86,9 @@ func (w *world) secrets(ctx context.Context) []string {
 // tokenKeys are the keys of the operator's Secrets under which tokens belong.
 var tokenKeys = []string{api.TargetKeyToken, "accessToken", "refreshToken", "claimedRefreshToken", "formerAccessToken"}
 
+// templatedKeys are those that the specs of templates put a token under.
+var templatedKeys = []string{"authorization", ".netrc", "document.json"}
+
 // startTalkativeOperator runs an operator that logs at some --zap-log-level, until the spec ends or stop is called.
 func startTalkativeOperator(namespace, level string, log io.Writer, registry *prometheus.Registry) (stop func()) {
 	GinkgoHelper()
@@ -154,7 +157,7 @@ func telling(o *unstructured.Unstructured) string {
 	if o.GetKind() == "Secret" {
 		keys := []string{"password", "otp", "pasted"}
 		if metav1.GetControllerOf(o) != nil {
-			keys = tokenKeys
+			keys = slices.Concat(tokenKeys, templatedKeys)
 		}
 		for _, key := range keys {
 			unstructured.RemoveNestedField(o.Object, "data", key)
@@ -332,6 +335,10 @@ func (w *world) mainStories(ctx context.Context, spec func(*api.SecretServerSess
 	Eventually(condition(ctx, secured, api.ConditionReady)).Should(Equal(ready))
 	pasted := w.create(ctx, "pasted-session", spec, withSeed("secured", "pasted"))
 	Eventually(condition(ctx, pasted, api.ConditionStalled)).Should(Equal("Stalled=True " + api.ReasonCredentialsInvalid))
+
+	By("having templates that do not fit the token")
+	misfit := w.create(ctx, "misfit", spec, templated("document.json", "{{ toJson . }}", "until", "{{ .token }} {{ unixEpoch .token }}"))
+	Eventually(condition(ctx, misfit, api.ConditionStalled)).Should(Equal(templateInvalid))
 
 	By("being refused, by a server that repeats the password in its answer")
 	w.vault.Inject(secretservertest.Fault{Operation: secretservertest.Password, Effect: secretservertest.Reflect, Count: 1})

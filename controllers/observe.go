@@ -49,6 +49,9 @@ func (r *Reconciler) observe(ctx context.Context, name types.NamespacedName) (*p
 			return nil, err
 		}
 	}
+	if !p.published {
+		p.checkTemplates()
+	}
 	p.observeFailure()
 	return p, nil
 }
@@ -112,7 +115,7 @@ func (p *pass) observeTarget(ctx context.Context) error {
 	}
 	status := p.session.Status
 	p.target.version = meta.ResourceVersion
-	p.target.intact = meta.Annotations[annotationOwnership] == appliedOwnership(targetSecret(p.session, stored{}))
+	p.target.intact = meta.Annotations[annotationOwnership] == appliedOwnership(targetSecret(p.session, keysOf(p.session)))
 	// Ownership tells of keys, not of values: those are as applied if the last status speaks of this token, this spec
 	// and no conflict.
 	p.published = p.target.intact &&
@@ -121,7 +124,8 @@ func (p *pass) observeTarget(ctx context.Context) error {
 		// A session whose state was lost may count the same number twice.
 		timeOf(status.TokenIssuedAt).Equal(p.state.record.IssuedAt.Truncate(time.Second)) &&
 		status.ObservedGeneration == p.session.Generation &&
-		!hasReason(status, api.ConditionStalled, api.ReasonTargetConflict)
+		!hasReason(status, api.ConditionStalled, api.ReasonTargetConflict) &&
+		!hasReason(status, api.ConditionStalled, api.ReasonTemplateInvalid)
 	return nil
 }
 

@@ -19,7 +19,7 @@ const applied = `{"f:data":{"f:expiresAt":{},"f:serverURL":{},"f:token":{}},` +
 
 func TestTargetIsIntactWhileItsFieldsAreOurs(t *testing.T) {
 	s := &api.SecretServerSession{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "billing", UID: "u-1"}}
-	want := appliedOwnership(targetSecret(s, stored{}))
+	want := appliedOwnership(targetSecret(s, keysOf(s)))
 	ours := entry(api.ManagedBy, metav1.ManagedFieldsOperationApply, applied)
 	for name, c := range map[string]struct {
 		entries []metav1.ManagedFieldsEntry
@@ -72,7 +72,7 @@ func TestStrippingTwiceKeepsTheOwnership(t *testing.T) {
 		}
 	}
 	s := &api.SecretServerSession{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "billing", UID: "u-1"}}
-	if got, want := secret.Annotations[annotationOwnership], appliedOwnership(targetSecret(s, stored{})); got != want {
+	if got, want := secret.Annotations[annotationOwnership], appliedOwnership(targetSecret(s, keysOf(s))); got != want {
 		t.Errorf("ownership %q, want %q", got, want)
 	}
 }

@@ -26,6 +26,7 @@ type pass struct {
 	published  bool                           // the target holds the token of the state
 
 	conflict, endpointFault, credentialsFault *fault
+	templateFault                             *fault
 	hindrance                                 *fault // of the pass itself
 	unwritable                                bool   // conflict is the API server's refusal of the target
 	bundleChanged                             bool   // the CA bundle was read anew in this pass
@@ -111,6 +112,7 @@ func (p *pass) observation() session.Observation {
 		RenewalRequested: p.requested() != p.handled,
 		Wanted:           p.wanted,
 		Conflict:         p.conflict != nil,
+		TemplateFault:    p.templateFault != nil,
 		EndpointFault:    p.endpointFault != nil,
 		CredentialsFault: p.credentialsFault != nil,
 		Unstored:         p.grant != nil,

@@ -33,10 +33,13 @@ func (p *pass) publish(ctx context.Context) error {
 	if !p.state.record.HasToken() {
 		return nil // the state has gone meanwhile; the next step is a login
 	}
-	target := targetSecret(p.session, p.state.stored)
-	wanted := len(target.Data)
+	data, err := p.render(ctx)
+	if err != nil || data == nil {
+		return err
+	}
+	target := targetSecret(p.session, data)
 	target.WithResourceVersion(cmp.Or(p.target.version, neverCurrent))
-	err := p.live.Apply(ctx, target, client.FieldOwner(api.ManagedBy), client.ForceOwnership)
+	err = p.live.Apply(ctx, target, client.FieldOwner(api.ManagedBy), client.ForceOwnership)
 	switch {
 	case apierrors.IsConflict(err):
 		return fmt.Errorf("the target has changed meanwhile: %w", err)
@@ -49,19 +52,19 @@ func (p *pass) publish(ctx context.Context) error {
 	name := *target.Name
 	p.target.version = ptr.Deref(target.ResourceVersion, "")
 	p.expect(ctx, secretNamed(p.session, name), p.target.version)
-	if len(target.Data) > wanted {
-		if err := p.removeForeignKeys(ctx, target); err != nil {
+	if len(target.Data) > len(data) {
+		if err := p.removeForeignKeys(ctx, target, data); err != nil {
 			return err
 		}
 	}
-	p.notes.repaired = !p.target.intact && p.session.Status.TargetName == name
+	// After a change of the spec it lacks what nobody took from it.
+	p.notes.repaired = !p.target.intact && p.session.Status.TargetName == name && p.session.Status.ObservedGeneration == p.session.Generation
 	p.target.intact, p.published = true, true
 	return nil
 }
 
 // removeForeignKeys removes what others put into the target's data. An apply leaves it alone, and pods would see it.
-func (p *pass) removeForeignKeys(ctx context.Context, target *corev1apply.SecretApplyConfiguration) error {
-	ours := targetData(p.state.stored)
+func (p *pass) removeForeignKeys(ctx context.Context, target *corev1apply.SecretApplyConfiguration, ours map[string][]byte) error {
 	var operations []operation
 	for key := range target.Data {
 		if _, ok := ours[key]; !ok {

@@ -37,7 +37,7 @@ func (p *pass) recall(ctx context.Context, account string) error {
 		switch {
 		case attempt == nil || attempt.Account != account || !p.accounts.wants(account, r.uid, attempt):
 			continue
-		case !attempt.At.After(succeeded) && !(r.Account == account && r.LastLoginAt.Equal(succeeded)):
+		case !attempt.At.After(succeeded) && (r.Account != account || !r.LastLoginAt.Equal(succeeded)):
 			continue // another session's login came after it; its own came before, whatever the clock says
 		}
 		if err := p.recallFrom(ctx, account, r.name); err != nil {

@@ -141,6 +141,8 @@ func stalledBy(p *pass, plan session.Plan) *fault {
 	switch {
 	case p.conflict != nil:
 		return p.conflict
+	case p.templateFault != nil:
+		return p.templateFault
 	case p.endpointFault != nil:
 		return p.endpointFault
 	case p.credentialsFault != nil:

@@ -3,7 +3,6 @@ package controllers
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,6 +24,8 @@ const (
 	keyFormerToken         = "formerAccessToken"
 	keyFingerprint         = "credentialsFingerprint"
 	keyAttempted           = "attemptedFingerprint"
+	keyUsername            = "username"
+	keyDomain              = "domain"
 )
 
 // stored is the whole content of a state Secret.
@@ -35,6 +36,8 @@ type stored struct {
 	FormerToken  string // what Record.Former tells of
 	// Fingerprint is of the login that began the chain, Attempted of the login that Record.Attempt tells of.
 	Fingerprint, Attempted fingerprint
+	// Username and Domain are of the login that began the chain. They are in no annotation, since those are cached.
+	Username, Domain string
 }
 
 // errState is why a state Secret cannot be used. It is treated as no session.
@@ -53,6 +56,8 @@ func readState(secret *corev1.Secret) (stored, error) {
 		FormerToken:  string(secret.Data[keyFormerToken]),
 		Fingerprint:  secret.Data[keyFingerprint],
 		Attempted:    secret.Data[keyAttempted],
+		Username:     string(secret.Data[keyUsername]),
+		Domain:       string(secret.Data[keyDomain]),
 	}
 	switch {
 	case record.HasToken() && shortDigest(s.AccessToken) != record.Token:
@@ -84,6 +89,8 @@ func writeState(secret *corev1.Secret, s stored) error {
 	put(keyFormerToken, []byte(s.FormerToken))
 	put(keyFingerprint, s.Fingerprint)
 	put(keyAttempted, s.Attempted)
+	put(keyUsername, []byte(s.Username))
+	put(keyDomain, []byte(s.Domain))
 	return nil
 }
 
@@ -103,7 +110,7 @@ func newStateSecret(s *api.SecretServerSession) *corev1.Secret {
 }
 
 // targetSecret is the session's target, whole: what it leaves out, server-side apply removes if it was ours.
-func targetSecret(s *api.SecretServerSession, token stored) *corev1apply.SecretApplyConfiguration {
+func targetSecret(s *api.SecretServerSession, data map[string][]byte) *corev1apply.SecretApplyConfiguration {
 	labels := ownLabels(s)
 	for key, value := range s.Spec.Target.Labels {
 		labels[key] = string(value)
@@ -118,21 +125,11 @@ func targetSecret(s *api.SecretServerSession, token stored) *corev1apply.SecretA
 			WithController(true).
 			WithBlockOwnerDeletion(true)).
 		WithType(corev1.SecretType(s.Spec.Target.Type)).
-		WithData(targetData(token))
+		WithData(data)
 	for key, value := range s.Spec.Target.Annotations {
 		target.WithAnnotations(map[string]string{key: string(value)})
 	}
 	return target
-}
-
-// targetData is what pods see. The URL is that of the token's own server: after a change of the endpoint the old token
-// stays in the target until a new one is had.
-func targetData(token stored) map[string][]byte {
-	return map[string][]byte{
-		api.TargetKeyToken:     []byte(token.AccessToken),
-		api.TargetKeyExpiresAt: []byte(token.ExpiresAt.UTC().Format(time.RFC3339)),
-		api.TargetKeyServerURL: []byte(token.ServerURL),
-	}
 }
 
 // ownLabels are the labels of both Secrets.

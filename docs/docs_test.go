@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	api "tokensync.dev/secret-server-operator/api/v1alpha1"
+	"tokensync.dev/secret-server-operator/controllers/rendering"
 )
 
 // documents are the README and all of docs/, by path from here.
@@ -79,6 +80,31 @@ func TestExamplesFitTheTypes(t *testing.T) {
 	}
 }
 
+// The templates of the README and of the samples are such as the operator renders.
+func TestTemplatesOfTheExamplesRender(t *testing.T) {
+	texts := []string{read(t, "../config/samples/session.yaml")}
+	for _, block := range yamlBlock.FindAllStringSubmatch(read(t, "../README.md"), -1) {
+		texts = append(texts, block[1])
+	}
+	rendered := 0
+	for _, text := range texts {
+		var s api.SecretServerSession
+		if err := yaml.Unmarshal([]byte(text), &s); err != nil || s.Kind != api.Kind {
+			continue // TestExamplesFitTheTypes has something to say of it
+		}
+		for key, template := range s.Spec.Target.Data {
+			values, err := rendering.Render(map[string]string{key: string(template)}, rendering.Values{Token: "t", ServerURL: s.Spec.Endpoint.URL})
+			if err != nil || len(values[key]) == 0 {
+				t.Errorf("%s: %q, %v", s.Name, values[key], err)
+			}
+			rendered++
+		}
+	}
+	if rendered < 3 {
+		t.Errorf("found %d templates", rendered)
+	}
+}
+
 // Each of these tables names all that the code has, and nothing else, in its column of that name.
 func TestTablesNameWhatTheCodeHas(t *testing.T) {
 	const readme, troubleshooting, vocabulary = "../README.md", "troubleshooting.md", "../api/v1alpha1/vocabulary.go"
@@ -93,6 +119,7 @@ func TestTablesNameWhatTheCodeHas(t *testing.T) {
 		"metrics":                      {readme, "Metric", constants(t, "../controllers/metrics.go", "Metric")},
 		"reasons, for troubleshooting": {troubleshooting, "Reason", constants(t, vocabulary, "Reason")},
 		"events, for troubleshooting":  {troubleshooting, "Event", constants(t, vocabulary, "Event")},
+		"values of templates":          {readme, "Template value", dotted(rendering.Fields())},
 		"metrics, for troubleshooting": {troubleshooting, "Metric", constants(t, "../controllers/metrics.go", "Metric")},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -111,6 +138,45 @@ func TestTablesNameWhatTheCodeHas(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// dotted are names as templates have them.
+func dotted(names []string) []string {
+	for i := range names {
+		names[i] = "." + names[i]
+	}
+	return names
+}
+
+// The functions stand together in a few rows of one table.
+func TestReadmeNamesTheFunctionsOfTemplates(t *testing.T) {
+	var named []string
+	inTable := false
+	for line := range strings.Lines(read(t, "../README.md")) {
+		inTable = strings.HasPrefix(line, "| Function |") || inTable && strings.HasPrefix(line, "|")
+		if inTable {
+			cell := strings.Split(line, "|")[1]
+			for _, match := range regexp.MustCompile("`([a-zA-Z0-9]+)`").FindAllStringSubmatch(cell, -1) {
+				named = append(named, match[1])
+			}
+		}
+	}
+	slices.Sort(named)
+	if want := rendering.Functions(); !slices.Equal(named, want) {
+		t.Errorf("\nthe README names %v\n     templates have %v", named, want)
+	}
+}
+
+func TestTroubleshootingTellsWhatTemplatesAreRefusedWith(t *testing.T) {
+	causes := constants(t, "../controllers/rendering/error.go", "")
+	if len(causes) < 10 {
+		t.Fatalf("found %d causes in the code: have they moved?", len(causes))
+	}
+	for _, cause := range causes {
+		if !strings.Contains(read(t, "troubleshooting.md"), "\n| "+cause+" |") {
+			t.Errorf("troubleshooting.md does not tell of %q", cause)
+		}
 	}
 }
 

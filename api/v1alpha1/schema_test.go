@@ -152,7 +152,7 @@ func TestEveryStringListAndMapOfTheSpecIsBounded(t *testing.T) {
 // Each CEL rule has a case that it refuses, known by its advice; and none is without advice.
 func TestEveryRuleHasACaseThatItRefuses(t *testing.T) {
 	advice := []string{typeStays}
-	for _, r := range slices.Concat(sessionRules, endpointRules, credentialsRules, targetRules, labelRules, annotationRules) {
+	for _, r := range slices.Concat(sessionRules, endpointRules, credentialsRules, targetRules, labelRules, annotationRules, dataRules) {
 		if r.advice != "" {
 			advice = append(advice, r.advice)
 		}

@@ -204,8 +204,8 @@ type SecretReference struct {
 	Name string `json:"name"`
 }
 
-// Target is the Secret that pods mount. Its keys are token (the access token alone), expiresAt (RFC 3339, UTC) and
-// serverURL (the base URL that the token belongs to, without a trailing slash).
+// Target is the Secret that pods mount. By default its keys are token (the access token alone), expiresAt (RFC 3339, UTC)
+// and serverURL (the base URL that the token belongs to, without a trailing slash).
 type Target struct {
 	// name of the Secret; by default the session's name. When it changes, the old Secret is deleted once the new one
 	// is written.
@@ -234,7 +234,20 @@ type Target struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && !format.qualifiedName().validate(k.lowerAscii()).hasValue())",message="an annotation's key is a name of at most 63 letters, digits, -, _ and ., with a letter or digit at each end, and before it, if any, a domain and a slash, as in example.com/team"
 	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k.startsWith('secretserver.tokensync.dev/'))",message="secretserver.tokensync.dev/* belong to the operator"
 	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
+	// data maps each key of the Secret to a Go template of its value; then the Secret has exactly these keys. Without it
+	// the keys are token (the access token alone), expiresAt and serverURL. Templates see .token, .tokenType, .issuedAt,
+	// .expiresAt, .serverURL, .username, .domain, .session and .namespace, all of them texts, and may call text functions.
+	// All values together have at most 256 KiB.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))",message="a key of data has at most 253 letters, digits, -, _ and ., and does not begin with two dots"
+	Data map[string]Template `json:"data,omitempty"`
 }
+
+// Template is a Go template of one value of the Secret.
+//
+// +kubebuilder:validation:MaxLength=8192
+type Template string
 
 // LabelValue is the value of a label.
 //

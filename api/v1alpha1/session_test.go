@@ -1,8 +1,6 @@
 package v1alpha1_test
 
 import (
-	"strings"
-
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -79,16 +77,3 @@ var _ = DescribeTable("A session's default",
 	Entry("deletion policy is to retain the token", "spec.deletionPolicy", "Retain"),
 	Entry("suspension is none", "spec.suspend", nil),
 )
-
-var _ = Describe("A field that does nothing yet", func() {
-	for _, f := range []field{
-		{"spec.target.data", map[string]any{"token": "{{ .token }}"}},
-	} {
-		It("is refused by strict validation, which kubectl uses: "+f.path, func(ctx SpecContext) {
-			strict := client.WithFieldValidation(admin, "Strict")
-			err := strict.Create(ctx, sessionNamed("billing", f), client.DryRunAll)
-			parts := strings.Split(f.path, ".")
-			Expect(err).To(MatchError(ContainSubstring("unknown field \"" + strings.Join(parts[:2], "."))))
-		})
-	}
-})

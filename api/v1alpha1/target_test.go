@@ -2,6 +2,7 @@ package v1alpha1_test
 
 import (
 	"fmt"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -14,10 +15,12 @@ const (
 	targetType  = "spec.target.type"
 	labels      = "spec.target.labels"
 	annotations = "spec.target.annotations"
+	data        = "spec.target.data"
 
 	wouldOverwrite = "must differ from credentials.secretRef.name: the token would overwrite the password"
 	labelKey       = "a label's key is a name of at most 63 letters, digits, -, _ and ."
 	labelValue     = "a label's value is empty, or at most 63 letters, digits, -, _ and ."
+	dataKey        = "a key of data has at most 253 letters, digits, -, _ and ., and does not begin with two dots"
 	annotationKey  = "an annotation's key is a name of at most 63 letters, digits, -, _ and ."
 )
 
@@ -98,11 +101,33 @@ var annotationRules = []rule{
 	refused("the operator's domain", annotations, map[string]any{"secretserver.tokensync.dev/record": "x"}, "belong to the operator"),
 }
 
+var dataRules = []rule{
+	accepted("a template", data, map[string]any{"authorization": "{{ .tokenType }} {{ .token }}"}),
+	accepted("an empty template", data, map[string]any{"empty": ""}),
+	accepted("a template that is none, which the operator tells in the status", data, map[string]any{"broken": "{{"}),
+	accepted("no templates", data, map[string]any{}),
+	accepted("a key that begins with a dot", data, map[string]any{".netrc": "x"}),
+	accepted("a key of 253 characters", data, map[string]any{long(253): "x"}),
+	refused("a key of 254 characters", data, map[string]any{long(254): "x"}, dataKey),
+	refused("a key of a hundred thousand characters", data, map[string]any{long(100_000): "x"}, dataKey),
+	refused("an empty key", data, map[string]any{"": "x"}, dataKey),
+	refused("a key with a slash", data, map[string]any{"a/b": "x"}, dataKey),
+	refused("a key that is a dot", data, map[string]any{".": "x"}, dataKey),
+	refused("a key that is two dots", data, map[string]any{"..": "x"}, dataKey),
+	refused("a key that begins with two dots", data, map[string]any{"..data": "x"}, dataKey),
+	accepted("a template of 8192 characters", data, map[string]any{"long": strings.Repeat("é", 8192)}),
+	refused("a template of 8193 characters", data+".long", long(8193), "may not be more than 8192"),
+	accepted("32 templates", data, many(32)),
+	refused("33 templates", data, many(33), "must have at most 32 items"),
+}
+
 var _ = Describe("The target", func() { tell(targetRules) })
 
 var _ = Describe("The target's labels", func() { tell(labelRules) })
 
 var _ = Describe("The target's annotations", func() { tell(annotationRules) })
+
+var _ = Describe("The target's data", func() { tell(dataRules) })
 
 const typeStays = "target.type cannot be changed, since Kubernetes does not let a Secret's type change"
 

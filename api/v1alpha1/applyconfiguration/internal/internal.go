@@ -208,6 +208,11 @@ var schemaYAML = typed.YAMLObject(`types:
         map:
           elementType:
             namedType: dev.tokensync.secret-server-operator.api.v1alpha1.AnnotationValue
+    - name: data
+      type:
+        map:
+          elementType:
+            namedType: dev.tokensync.secret-server-operator.api.v1alpha1.Template
     - name: labels
       type:
         map:
@@ -220,6 +225,8 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
       default: Opaque
+- name: dev.tokensync.secret-server-operator.api.v1alpha1.Template
+  scalar: string
 - name: dev.tokensync.secret-server-operator.api.v1alpha1.Verification
   map:
     fields:

@@ -12,8 +12,8 @@ import (
 // TargetApplyConfiguration represents a declarative configuration of the Target type for use
 // with apply.
 //
-// Target is the Secret that pods mount. Its keys are token (the access token alone), expiresAt (RFC 3339, UTC) and
-// serverURL (the base URL that the token belongs to, without a trailing slash).
+// Target is the Secret that pods mount. By default its keys are token (the access token alone), expiresAt (RFC 3339, UTC)
+// and serverURL (the base URL that the token belongs to, without a trailing slash).
 type TargetApplyConfiguration struct {
 	// name of the Secret; by default the session's name. When it changes, the old Secret is deleted once the new one
 	// is written.
@@ -24,6 +24,11 @@ type TargetApplyConfiguration struct {
 	Labels map[string]apiv1alpha1.LabelValue `json:"labels,omitempty"`
 	// annotations to set on the Secret.
 	Annotations map[string]apiv1alpha1.AnnotationValue `json:"annotations,omitempty"`
+	// data maps each key of the Secret to a Go template of its value; then the Secret has exactly these keys. Without it
+	// the keys are token (the access token alone), expiresAt and serverURL. Templates see .token, .tokenType, .issuedAt,
+	// .expiresAt, .serverURL, .username, .domain, .session and .namespace, all of them texts, and may call text functions.
+	// All values together have at most 256 KiB.
+	Data map[string]apiv1alpha1.Template `json:"data,omitempty"`
 }
 
 // TargetApplyConfiguration constructs a declarative configuration of the Target type for use with
@@ -72,6 +77,20 @@ func (b *TargetApplyConfiguration) WithAnnotations(entries map[string]apiv1alpha
 	}
 	for k, v := range entries {
 		b.Annotations[k] = v
+	}
+	return b
+}
+
+// WithData puts the entries into the Data field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, the entries provided by each call will be put on the Data field,
+// overwriting an existing map entries in Data field with the same key.
+func (b *TargetApplyConfiguration) WithData(entries map[string]apiv1alpha1.Template) *TargetApplyConfiguration {
+	if b.Data == nil && len(entries) > 0 {
+		b.Data = make(map[string]apiv1alpha1.Template, len(entries))
+	}
+	for k, v := range entries {
+		b.Data[k] = v
 	}
 	return b
 }
