@@ -105,7 +105,7 @@ func (p *pass) logIn(ctx context.Context) error {
 		return err
 	}
 	if l.doubtful {
-		if err := server.Verify(ctx, p.state.stored.AccessToken); !answered(err) {
+		if err := server.Verify(ctx, p.ownToken()); !answered(err) {
 			return p.loginFailed(ctx, err)
 		}
 	}
@@ -137,6 +137,14 @@ func (p *pass) logIn(ctx context.Context) error {
 	p.accounts.succeeded(l.account)
 	p.tellOfEnd()
 	return p.keep(ctx, p.state.stored.loggedIn(grant, issued, p.wanted, serverURL(p.session), l))
+}
+
+// ownToken is the stored access token if it belongs to the server that the spec names now; a token is shown to no other.
+func (p *pass) ownToken() string {
+	if p.state.stored.ServerURL != serverURL(p.session) {
+		return ""
+	}
+	return p.state.stored.AccessToken
 }
 
 // answered reports whether Secret Server itself was heard: it took the token, or said that it does not.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -113,11 +114,15 @@ type requestLog struct {
 func (l *requestLog) wrap(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(request *http.Request) (*http.Response, error) {
 		l.mu.Lock()
-		l.lines = append(l.lines, fmt.Sprintf("%s %s", request.Method, request.URL.RequestURI()))
+		line := fmt.Sprintf("%s %s", request.Method, request.URL.RequestURI())
+		l.lines = append(l.lines, timeouts.ReplaceAllString(line, ""))
 		l.mu.Unlock()
 		return next.RoundTrip(request)
 	})
 }
+
+// timeouts is what the client adds to each request; it says nothing of the request.
+var timeouts = regexp.MustCompile(`&timeout=[^&]*|timeout=[^&]*&|\?timeout=[^&]*$`)
 
 type roundTripper func(*http.Request) (*http.Response, error)
 
