@@ -60,6 +60,8 @@ const (
 	AwaitingCode Obstacle = "AwaitingCode"
 	// Busy: another session is logging in to the same account, or the endpoint has as many requests as it may.
 	Busy Obstacle = "Busy"
+	// EndpointDown: Secret Server is known to be down, and one session at a time asks for all.
+	EndpointDown Obstacle = "EndpointDown"
 )
 
 // Plan is the next step.
@@ -136,6 +138,8 @@ type Observation struct {
 	CodeAt time.Time
 	// Busy: the grant or the verification found no free place in this pass. Crowded: the revocation of a former token found none.
 	Busy, Crowded bool
+	// EndpointDown: Secret Server is known to be down, and it is not this session's turn to ask.
+	EndpointDown bool
 }
 
 // Decide names the next step. It is total and deterministic; its order is its specification.
@@ -209,6 +213,8 @@ func (o Observation) renew(now time.Time) Plan {
 	switch {
 	case o.Busy:
 		return o.wait(Busy, now, now)
+	case o.EndpointDown:
+		return o.wait(EndpointDown, now, time.Time{})
 	case o.backingOff(now):
 		return o.wait(BackingOff, now, o.RetryAt)
 	}
@@ -234,6 +240,8 @@ func (o Observation) login(now time.Time) Plan {
 		return o.wait(AwaitingCode, now, o.CodeAt)
 	case o.Busy:
 		return o.wait(Busy, now, now)
+	case o.EndpointDown:
+		return o.wait(EndpointDown, now, time.Time{})
 	}
 	return Plan{Action: Login, NextGrantAt: now}
 }

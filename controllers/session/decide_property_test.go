@@ -11,7 +11,7 @@ import (
 
 var (
 	actions   = []Action{Wait, Store, Publish, RemoveOldTarget, ReadCredentials, Adopt, Refuse, Refresh, Login, AddFinalizer, RemoveFinalizer, Revoke, RevokeFormer, Verify}
-	obstacles = []Obstacle{NoObstacle, Conflict, TemplateFault, Suspended, EndpointFault, CredentialsFault, CredentialsRefused, BackingOff, AwaitingCode, Busy}
+	obstacles = []Obstacle{NoObstacle, Conflict, TemplateFault, Suspended, EndpointFault, CredentialsFault, CredentialsRefused, BackingOff, AwaitingCode, Busy, EndpointDown}
 )
 
 // rarely is true in one of sixteen draws: were each obstacle as likely as not, no observation would come to a grant.
@@ -44,7 +44,7 @@ func anObservation(sane bool) *rapid.Generator[Observation] {
 			EndpointFault: rarely(t, "endpoint fault"), CredentialsFault: rarely(t, "credentials fault"),
 			Unstored: rarely(t, "unstored"), Published: !rarely(t, "unpublished"), OldTarget: rarely(t, "old target"),
 			Busy: rarely(t, "busy"), Crowded: rarely(t, "crowded"), Told: !rarely(t, "untold"), Revoked: rarely(t, "revoked"),
-			Revoking: rapid.Bool().Draw(t, "revoking"), RenewalRequested: rarely(t, "requested"),
+			Revoking: rapid.Bool().Draw(t, "revoking"), RenewalRequested: rarely(t, "requested"), EndpointDown: rarely(t, "endpoint down"),
 			Inspected: rapid.Bool().Draw(t, "inspected"), SameCredentials: rapid.Bool().Draw(t, "same"),
 			Seed:           rapid.SampledFrom([]string{"", "uid", "another"}).Draw(t, "seed"),
 			RefreshPercent: rapid.IntRange(10, 90).Draw(t, "percent"),
@@ -185,7 +185,7 @@ func TestLawNoCallIsMadeThatAnythingStandsAgainst(t *testing.T) {
 		if p.Action != Login && p.Action != Refresh && p.Action != Verify {
 			return
 		}
-		if o.Deleting || o.Suspended || o.Conflict || o.TemplateFault || o.EndpointFault || o.Busy || o.Unstored || o.Revoking != o.Finalizer {
+		if o.Deleting || o.Suspended || o.Conflict || o.TemplateFault || o.EndpointFault || o.Busy || o.EndpointDown || o.Unstored || o.Revoking != o.Finalizer {
 			t.Error("called in spite of an obstacle")
 		}
 		if p.Action != Verify && now.Before(o.RetryAt) && !o.RenewalRequested {

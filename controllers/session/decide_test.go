@@ -67,6 +67,7 @@ func revoking(o *Observation)      { o.Revoking = true }
 func bound(o *Observation)         { o.Finalizer = true }
 func revoked(o *Observation)       { o.Revoked = true }
 func untold(o *Observation)        { o.Told = false }
+func down(o *Observation)          { o.EndpointDown = true }
 func neverRetried(o *Observation)  { o.RefusedRetry = 0 }
 func edited(o *Observation)        { o.Wanted.Version = "2" }
 func moved(o *Observation)         { o.Wanted.Source = "elsewhere/billing" }
@@ -204,6 +205,10 @@ func TestDecide(t *testing.T) {
 		{"a token from the future is renewed, for its expiry means nothing", asItIs, noon.Add(-time.Hour), grant(Refresh, noon.Add(-time.Hour))},
 		{"a minute between two clocks is no future", asItIs, noon.Add(-time.Minute), until(NoObstacle, due)},
 		{"a refresh waits for a free place", busy, late, Plan{Action: Wait, Obstacle: Busy, At: late, NextGrantAt: late}},
+		{"a refresh waits for a server that is down: the token's expiry is next to report", down, late, waiting(EndpointDown, expires)},
+		{"a refresh waits for a server that is down, though the user asks for it", and(down, requested), fresh, waiting(EndpointDown, expires)},
+		{"with the token expired, the refresh token's end is next to report", down, expired, waiting(EndpointDown, spoilt)},
+		{"a server that is down is nothing to a token that is not due", down, fresh, until(NoObstacle, due)},
 		{"a refresh waits out its backoff", retryAt(late.Add(time.Minute)), late, until(BackingOff, late.Add(time.Minute))},
 		{"a backoff beyond the expiry is interrupted to report it", retryAt(expired), late, Plan{Action: Wait, Obstacle: BackingOff, At: expires, NextGrantAt: expired}},
 		{"a renewal asked for does not wait out a backoff", and(requested, retryAt(late.Add(time.Minute))), late, grant(Refresh, late)},
@@ -282,6 +287,7 @@ func TestDecide(t *testing.T) {
 		{"a token that was verified is left alone for the interval", watchedOn, first, until2(NoObstacle, second, due)},
 		{"a verification after the renewal is of another token", verified(24*time.Hour, noon), fresh, until(NoObstacle, due)},
 		{"a verification that finds no free place is made at the next, which wakes the session", and(watched, busy), first, until2(NoObstacle, second, due)},
+		{"a verification at a server that is down is left out", and(watched, down), first, until2(NoObstacle, second, due)},
 		{"a token that is due is renewed and not verified", watched, late, grant(Refresh, late)},
 		{"a token that is due and whose refresh finds no free place is not verified", and(watched, busy), late, Plan{Action: Wait, Obstacle: Busy, At: late, NextGrantAt: late}},
 		{"a token is not verified while its renewal is retried", and(watched, retryAt(late.Add(time.Minute))), late, until(BackingOff, late.Add(time.Minute))},
@@ -302,6 +308,8 @@ func TestDecide(t *testing.T) {
 		{"a token that the server ended, whose refresh token was refused: a login at once", and(ended, refresh(Claimed), same), fresh, grant(Login, fresh)},
 		{"a token that the server ended comes back into its target all the same", and(ended, unpublished), fresh, only(Publish)},
 		{"a token that the server ended does not wake a suspended session", and(ended, suspended), fresh, waiting(Suspended, expires)},
+		{"a login waits for a server that is down", and(noSession, inspected, down), fresh, waiting(EndpointDown, never)},
+		{"a refusal is taken over, also while the server is down", and(noSession, refusedTo(noon), down), late, only(Refuse)},
 		{"a login waits for a free place", and(noSession, inspected, busy), fresh, Plan{Action: Wait, Obstacle: Busy, At: fresh, NextGrantAt: fresh}},
 	}
 	for _, tt := range tests {

@@ -28,6 +28,10 @@ const (
 
 	// rarestVerification is the longest interval that tokens found dead one after the other lead to.
 	rarestVerification = time.Hour
+
+	firstProbeWait = time.Second
+	// longestProbeWait is short: one probe stands for all sessions of a server, and all wait for it.
+	longestProbeWait = 15 * time.Second
 )
 
 // RefreshAt is when to renew a token: after percent of its lifetime, up to a tenth of the lifetime and a quarter of the
@@ -71,6 +75,16 @@ func VerifyInterval(interval time.Duration, dead int) time.Duration {
 		slowed *= 2
 	}
 	return max(interval, min(slowed, rarestVerification))
+}
+
+// ProbeWait is the wait before a server that is down is asked again, after so many probes that failed (0 or more): 1 s,
+// 2 s, 4 s and so on up to 15 s, and up to a quarter more.
+func ProbeWait(failed int, seed string) time.Duration {
+	wait := longestProbeWait
+	if failed < 16 {
+		wait = min(firstProbeWait<<max(failed, 0), longestProbeWait)
+	}
+	return wait + jitter(wait/4, seed, int64(failed))
 }
 
 // jitter spreads evenly over [0, limit), always the same for the same seed and salt.

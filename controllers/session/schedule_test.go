@@ -165,3 +165,19 @@ func TestBackoffsOfManySessionsSpread(t *testing.T) {
 		t.Errorf("%d sessions try again in %d different seconds of 64, want at least %d", many, len(seen), want)
 	}
 }
+
+func TestProbesOfAServerThatIsDownGrowRareAndNeverRarerThanHumanPatience(t *testing.T) {
+	for failed, want := range []time.Duration{1, 2, 4, 8, 15, 15, 15} {
+		want *= time.Second
+		for _, seed := range []string{"", "https://vault.example.com", "another"} {
+			if got := ProbeWait(failed, seed); got < want || got > want+want/4 {
+				t.Errorf("after %d probes that failed the next one comes after %s, want %s and up to a quarter more", failed, got, want)
+			}
+		}
+	}
+	for _, failed := range []int{-1, 1 << 40} {
+		if got := ProbeWait(failed, "uid"); got < time.Second || got > 19*time.Second {
+			t.Errorf("after %d probes: %s", failed, got)
+		}
+	}
+}

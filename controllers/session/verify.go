@@ -12,8 +12,8 @@ func (o Observation) verify(plan Plan, now time.Time) Plan {
 	at := VerifyAt(r.IssuedAt, o.VerifyInterval, o.Seed, o.VerifyAfter)
 	switch {
 	case now.Before(at):
-	case o.Busy:
-		// A free place wakes the session. If none does, this one is left out.
+	case o.Busy, o.EndpointDown:
+		// A free place wakes the session, and so does the server's return. If neither does, this one is left out.
 		at = VerifyAt(r.IssuedAt, o.VerifyInterval, o.Seed, now)
 	default:
 		return Plan{Action: Verify, NextGrantAt: plan.NextGrantAt}
@@ -31,7 +31,7 @@ func (o Observation) verifiable(why Obstacle, now time.Time) bool {
 	switch why {
 	case NoObstacle, CredentialsFault, CredentialsRefused:
 		return r.HasToken() && r.EndedAt.IsZero() && now.Before(r.ExpiresAt) && r.Identity.Source == o.Wanted.Source
-	case Conflict, TemplateFault, Suspended, EndpointFault, BackingOff, AwaitingCode, Busy:
+	case Conflict, TemplateFault, Suspended, EndpointFault, BackingOff, AwaitingCode, Busy, EndpointDown:
 	}
 	return false
 }
