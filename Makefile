@@ -21,6 +21,8 @@ SOAK ?= 5m
 FUZZTIME ?= 60s
 # How many trials each scope of `make crash-safety` makes.
 CHECKS ?= 1500
+# How long `make outage` keeps Secret Server down.
+OUTAGE ?= 10m
 # Flags of go test, for example TEST_ARGS='-run TestDecide -v'.
 TEST_ARGS ?=
 
@@ -102,6 +104,11 @@ fuzz: ## Run each fuzz target for FUZZTIME=60s, one after the other (`make test`
 .PHONY: crash-safety
 crash-safety: ## Break the operator in memory, CHECKS=1500 times in each of seven ways: some minutes.
 	CRASH_CHECKS=$(CHECKS) go test -count=1 -timeout=60m ./controllers -run=TestCrashSafety -v
+
+.PHONY: outage
+outage: ## Take Secret Server away from 2,000 sessions for OUTAGE=10m, three times: how often is it asked, how soon are all current?
+	@assets=$$(hack/controlplane/build.sh) && KUBEBUILDER_ASSETS=$$assets OUTAGE=$(OUTAGE) \
+	  go test -count=1 -timeout=90m ./controllers -run=TestControllers -v -ginkgo.v -ginkgo.focus='goes down for all its sessions'
 
 .PHONY: controlplane
 controlplane: ## Build etcd, kube-apiserver, kube-controller-manager and kubectl into bin/k8s.

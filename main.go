@@ -74,7 +74,8 @@ func parse(flags *flag.FlagSet, arguments []string) (settings, error) {
 	flags.StringVar(&s.leaderElectionNamespace, "leader-election-namespace", "", "Namespace of the lease; by default the pod's own.")
 	flags.StringVar(&namespaces, "namespaces", "", "Comma-separated namespaces to work in; by default all.")
 	flags.StringVar(&selector, "session-selector", "", "Label selector of the sessions to serve; by default all. Each selector has its own lease.")
-	flags.IntVar(&s.MaxConcurrentReconciles, "max-concurrent-reconciles", 16, "Sessions worked on at a time.")
+	flags.IntVar(&s.MaxConcurrentReconciles, "max-concurrent-reconciles", 64,
+		"Sessions worked on at a time; half of them at most on Secret Servers that are not known to answer.")
 	flags.StringVar(&allowed, "allowed-endpoints", "", "Comma-separated https URL prefixes that sessions may name; by default any.")
 	flags.DurationVar(&s.RejectedCredentialsRetry, "rejected-credentials-retry", 65*time.Minute,
 		"How long after a refusal the same credentials are tried again; 0: only when the credentials or the spec change.")

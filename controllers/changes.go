@@ -1,15 +1,9 @@
 package controllers
 
 import (
-	"context"
-	"sync"
-
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	api "tokensync.dev/secret-server-operator/api/v1alpha1"
 )
@@ -60,34 +54,4 @@ func versionChanges() predicate.Predicate { return predicate.Funcs{UpdateFunc: n
 
 func newVersion(e event.UpdateEvent) bool {
 	return e.ObjectOld.GetResourceVersion() != e.ObjectNew.GetResourceVersion()
-}
-
-// wakeableQueue lets the gates bring back those that they turned away.
-type wakeableQueue struct {
-	mu    sync.Mutex
-	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
-}
-
-// start takes the controller's queue; it is a source of no events of its own.
-func (w *wakeableQueue) start(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.queue = queue
-	return nil
-}
-
-// due is how many sessions could be worked on now, and wait for a worker.
-func (w *wakeableQueue) due() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.queue == nil {
-		return 0
-	}
-	return w.queue.Len()
-}
-
-func (w *wakeableQueue) wake(name types.NamespacedName) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.queue.Add(reconcile.Request{NamespacedName: name})
 }

@@ -20,7 +20,7 @@ func (p *pass) connect(ctx context.Context, grant session.GrantType) (SecretServ
 	return server, err
 }
 
-// server makes the client of the session's endpoint. A CA bundle that cannot be used becomes the pass's fault, and then
+// server makes the client of the session's endpoint, which tells the outages what it meets. A CA bundle that cannot be used becomes the pass's fault, and then
 // the client is nil.
 func (p *pass) server(ctx context.Context) (SecretServer, error) {
 	endpoint, fault, err := p.endpoint(ctx, serverURL(p.session), p.timeout())
@@ -31,7 +31,12 @@ func (p *pass) server(ctx context.Context) (SecretServer, error) {
 		p.endpointFault = fault
 		return nil, nil //nolint:nilnil // the fault tells
 	}
-	return p.dial(endpoint)
+	server, err := p.dial(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	p.vantage = p.viewpoint(endpoint.CA)
+	return p.heed(server), nil
 }
 
 // endpoint is a Secret Server with the session's TLS settings. A CA bundle that cannot be used is a fault.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -64,6 +65,8 @@ func (tr *trial) newProcess(name string, skew time.Duration) *process {
 		accounts:     newAccounts(refusedRetry),
 		logins:       newGate(1, soon),
 		requests:     newGate(tr.concurrency, soon),
+		unproven:     newGate(tr.concurrency, soon),
+		outages:      newOutages(p.clock, logr.Discard(), p),
 		revocations:  newRevocations(tr.concurrency, soon),
 		bundles:      newBundles(),
 		expectations: newExpectations(p.clock),
@@ -84,8 +87,17 @@ func (tr *trial) newProcess(name string, skew time.Duration) *process {
 	return p
 }
 
+// wakeLater and wakeAll are what the outages ask of the queue.
+func (p *process) wakeLater(name types.NamespacedName, after time.Duration) { p.enqueue(name, after) }
+
+func (p *process) wakeAll(names []types.NamespacedName) {
+	for _, name := range names {
+		p.enqueue(name, 0)
+	}
+}
+
 func newTestMetrics() *metrics {
-	m, err := newMetrics(prometheus.NewRegistry())
+	m, err := newMetrics(prometheus.NewRegistry(), func() int { return 0 })
 	if err != nil {
 		panic(err)
 	}

@@ -24,15 +24,19 @@ type newGrant struct {
 
 // refresh claims the refresh token, spends it and stores what comes of it.
 func (p *pass) refresh(ctx context.Context) error {
-	leave, ok := p.requests.enter(p.origin(), p.name())
-	if !ok {
-		p.busy = true
-		return nil
-	}
-	defer leave()
 	server, err := p.connect(ctx, session.RefreshToken)
 	if err != nil || server == nil {
 		return err
+	}
+	leave, probing, ok := p.admit()
+	if !ok {
+		return nil
+	}
+	defer leave()
+	if probing {
+		if answered, err := p.probe(ctx, server); !answered {
+			return err
+		}
 	}
 	if err := p.mayGrant(ctx); err != nil {
 		return err
@@ -85,7 +89,7 @@ func (p *pass) refreshFailed(ctx context.Context, err error) error {
 // logIn runs the password grant, with the account to itself.
 func (p *pass) logIn(ctx context.Context) error {
 	l := p.login
-	leaveAccount, ok := p.logins.enter(l.account, p.name())
+	leaveAccount, ok := p.logins.enter(l.account, p.name(), p.tokenExpiresAt())
 	if !ok {
 		p.busy = true
 		return nil
@@ -94,19 +98,18 @@ func (p *pass) logIn(ctx context.Context) error {
 	if changed, err := p.reconsider(ctx); changed || err != nil {
 		return err
 	}
-	leave, ok := p.requests.enter(p.origin(), p.name())
-	if !ok {
-		p.busy = true
-		return nil
-	}
-	defer leave()
 	server, err := p.connect(ctx, session.Password)
 	if err != nil || server == nil {
 		return err
 	}
-	if l.doubtful {
-		if err := server.Verify(ctx, p.ownToken()); !answered(err) {
-			return p.loginFailed(ctx, err)
+	leave, probing, ok := p.admit()
+	if !ok {
+		return nil
+	}
+	defer leave()
+	if probing || l.doubtful {
+		if answered, err := p.probe(ctx, server); !answered {
+			return err
 		}
 	}
 	if ready, err := p.prepareCode(ctx, server); !ready || err != nil {
@@ -141,7 +144,7 @@ func (p *pass) logIn(ctx context.Context) error {
 
 // ownToken is the stored access token if it belongs to the server that the spec names now; a token is shown to no other.
 func (p *pass) ownToken() string {
-	if p.state.stored.ServerURL != serverURL(p.session) {
+	if canonical(p.state.stored.ServerURL) != canonical(serverURL(p.session)) {
 		return ""
 	}
 	return p.state.stored.AccessToken

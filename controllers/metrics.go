@@ -16,6 +16,7 @@ const (
 	MetricGrantDuration = "secretserversession_grant_duration_seconds"
 	MetricRevocations   = "secretserversession_revocations_total"
 	MetricVerifications = "secretserversession_verifications_total"
+	MetricEndpointsDown = "secretserversession_endpoints_unavailable"
 
 	labelGrant  = "grant"  // Password or RefreshToken
 	labelResult = "result" // of a grant Succeeded, or the kind of failure; of a revocation Succeeded, Failed or Skipped
@@ -41,7 +42,8 @@ type metrics struct {
 	verifications *prometheus.CounterVec
 }
 
-func newMetrics(registry prometheus.Registerer) (*metrics, error) {
+// newMetrics registers the metrics; down counts the Secret Servers whose sessions wait because they are down.
+func newMetrics(registry prometheus.Registerer, down func() int) (*metrics, error) {
 	m := &metrics{
 		grants: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: MetricGrants,
@@ -61,8 +63,12 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			Help: "Verifications of published tokens at Secret Server, by result.",
 		}, []string{labelResult}),
 	}
+	endpointsDown := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: MetricEndpointsDown,
+		Help: "Secret Servers that are known to be down, so that their sessions wait for one that asks for all.",
+	}, func() float64 { return float64(down()) })
 	return m, errors.Join(registry.Register(m.grants), registry.Register(m.grantDuration),
-		registry.Register(m.revocations), registry.Register(m.verifications))
+		registry.Register(m.revocations), registry.Register(m.verifications), registry.Register(endpointsDown))
 }
 
 // revocation counts one token that was to be revoked.

@@ -52,6 +52,7 @@ func (r *Reconciler) observe(ctx context.Context, name types.NamespacedName) (*p
 	if !p.published {
 		p.checkTemplates()
 	}
+	p.observeVantage()
 	p.observeFailure()
 	return p, nil
 }
@@ -196,6 +197,7 @@ func (p *pass) observeFailure() {
 	case status.ObservedGeneration != p.session.Generation,
 		attempt != nil && attempt.Identity != p.wanted,
 		p.bundleChanged,
+		p.outages.urgent(p.vantage, p.name()),
 		// No wait is longer than this: the clock was set back.
 		p.failure.retryAt.After(now.Add(session.LongestBackoff + time.Minute)),
 		p.failure.retryAt.IsZero():

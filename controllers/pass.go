@@ -34,10 +34,13 @@ type pass struct {
 	login   *login    // what a login would be made with, once read
 	grant   *newGrant // held in memory alone until it is stored
 	busy    bool
-	crowded bool // the revocation of the former token found no free place
-	failure failure
-	handled string // the refresh request that was acted on last
-	notes   notes
+	crowded bool    // the revocation of the former token found no free place
+	vantage vantage // zero until known
+	// endpointDown: Secret Server is down, and another session asks for all.
+	endpointDown *fault
+	failure      failure
+	handled      string // the refresh request that was acted on last
+	notes        notes
 
 	// handledBefore is the refresh request that was acted on before the one that the present grant was begun for.
 	handledBefore string
@@ -124,6 +127,7 @@ func (p *pass) observation() session.Observation {
 		RetryAt:          p.failure.retryAt,
 		RefusedRetry:     p.options.RejectedCredentialsRetry,
 		Busy:             p.busy,
+		EndpointDown:     p.endpointDown != nil,
 		Crowded:          p.crowded,
 	}
 	if p.departure != nil {

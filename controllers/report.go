@@ -190,6 +190,8 @@ func reconcilingBy(p *pass, plan session.Plan) *fault {
 		return p.hindrance
 	case plan.Obstacle == session.AwaitingCode:
 		return &fault{api.ReasonPending, "The present one-time code of the account has been used; the login is made with the next one, within half a minute."}
+	case plan.Obstacle == session.EndpointDown:
+		return p.endpointDown
 	case plan.Action != session.Wait || plan.Obstacle == session.Busy:
 		if len(p.session.Status.Conditions) == 0 {
 			return &fault{api.ReasonPending, "Work is in progress, or waits for other sessions of the same account or Secret Server."}

@@ -98,7 +98,7 @@ func (v vaults) Revoke(_ context.Context, accessToken string) error {
 // departing is a session on its way out whose state Secret is not there.
 func departing(t *testing.T, revoked map[string]string) *pass {
 	t.Helper()
-	m, err := newMetrics(prometheus.NewRegistry())
+	m, err := newMetrics(prometheus.NewRegistry(), func() int { return 0 })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestARevocationThatFindsNoPlaceIsMadeLater(t *testing.T) {
 	} {
 		p.busy = false
 		gate.wake = func(types.NamespacedName) {}
-		leave, _ := gate.enter(gate.key, types.NamespacedName{Name: "another"})
+		leave, _ := gate.enter(gate.key, types.NamespacedName{Name: "another"}, noon)
 		if err := p.revoke(t.Context()); err != nil {
 			t.Fatal(err)
 		}

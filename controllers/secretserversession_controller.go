@@ -50,6 +50,8 @@ type Reconciler struct {
 	logins       *gate // per account
 	requests     *gate // per Secret Server
 	revocations  *revocations
+	unproven     *gate // for Secret Servers that are not known to answer
+	outages      *outages
 	bundles      *bundles
 	expectations *expectations
 	memory       *memory
@@ -71,7 +73,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	defer r.logins.settle(request.NamespacedName)
 	defer r.requests.settle(request.NamespacedName)
 	defer r.revocations.settle(request.NamespacedName)
+	defer r.unproven.settle(request.NamespacedName)
 	p, err := r.observe(ctx, request.NamespacedName)
+	defer func() { r.outages.settle(request.NamespacedName, p != nil && p.busy) }()
 	switch {
 	case errors.Is(err, errBehind):
 		return ctrl.Result{RequeueAfter: catchUp}, nil
@@ -95,7 +99,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	return p.requeue(plan), nil
+	if plan.Obstacle == session.BackingOff {
+		r.outages.keep(p.vantage, p.name(), p.tokenExpiresAt())
+	}
+	result := p.requeue(plan)
+	result.Priority = new(ordinary) // left out, it would keep that of this pass
+	return result, nil
 }
 
 // run decides and acts until there is nothing more to do now.
@@ -128,6 +137,8 @@ const (
 	unwritableRetry = 5 * time.Minute
 	// queueTimeout brings back a session that waits for its turn, should nobody wake it.
 	queueTimeout = 30 * time.Second
+	// rarely is after so many failures that the backoff is the longest.
+	rarely = 32
 )
 
 // requeue turns a plan to wait into the queue's words.
@@ -139,6 +150,13 @@ func (p *pass) requeue(plan session.Plan) ctrl.Result {
 		return ctrl.Result{RequeueAfter: soonest}
 	case plan.Obstacle == session.Busy:
 		return ctrl.Result{RequeueAfter: queueTimeout}
+	case plan.Obstacle == session.EndpointDown:
+		// Should nobody wake it.
+		wait := session.Backoff(rarely, string(p.session.UID))
+		if !plan.At.IsZero() {
+			wait = min(wait, plan.At.Sub(p.now()))
+		}
+		return ctrl.Result{RequeueAfter: max(wait, soonest)}
 	case p.unwritable:
 		// Nothing tells when a policy changes.
 		return ctrl.Result{RequeueAfter: unwritableRetry}
@@ -153,6 +171,7 @@ func (r *Reconciler) forget(name types.NamespacedName) {
 	r.memory.forget(name)
 	r.revocations.departed(name)
 	r.verified.forget(name)
+	r.outages.forget(name)
 	r.expectations.deleted(object{sessionObject, name})
 }
 

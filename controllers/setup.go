@@ -41,11 +41,12 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options, dial Dialer, 
 	if err != nil {
 		return fmt.Errorf("make the API client: %w", err)
 	}
-	m, err := newMetrics(options.Metrics)
+	queue := &wakeableQueue{}
+	outages := newOutages(c, quiet(mgr.GetLogger()), queue)
+	m, err := newMetrics(options.Metrics, outages.count)
 	if err != nil {
 		return fmt.Errorf("register the metrics: %w", err)
 	}
-	queue := &wakeableQueue{}
 	r := &Reconciler{
 		options:      options,
 		clock:        c,
@@ -54,9 +55,11 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options, dial Dialer, 
 		live:         live,
 		cache:        mgr.GetCache(),
 		accounts:     newAccounts(options.RejectedCredentialsRetry),
-		logins:       newGate(1, queue.wake),
-		requests:     newGate(options.EndpointConcurrency, queue.wake),
-		revocations:  newRevocations(options.MaxConcurrentReconciles, queue.wake),
+		logins:       newGate(1, queue.admit),
+		requests:     newGate(options.EndpointConcurrency, queue.admit),
+		unproven:     newGate(max(options.MaxConcurrentReconciles/unprovenShare, 1), queue.admit),
+		outages:      outages,
+		revocations:  newRevocations(options.MaxConcurrentReconciles, queue.admit),
 		bundles:      newBundles(),
 		expectations: newExpectations(c),
 		codes:        newCodes(),

@@ -29,9 +29,19 @@ func (p *pass) verification() (interval time.Duration, after time.Time) {
 // verify asks Secret Server whether it still takes the token in the target. It spends nothing: it may be canceled, and
 // no answer is no failure of the session.
 func (p *pass) verify(ctx context.Context) error {
-	leave, ok := p.requests.enter(p.origin(), p.name())
+	server, err := p.server(ctx)
+	if err != nil {
+		return p.verdictOn(ctx, err)
+	}
+	if server == nil {
+		return nil // the CA bundle is at fault
+	}
+	if p.outages.down(p.vantage) {
+		p.endpointDown = p.downFault()
+		return nil
+	}
+	leave, ok := p.place()
 	if !ok {
-		p.busy = true
 		return nil
 	}
 	defer leave()
@@ -41,14 +51,7 @@ func (p *pass) verify(ctx context.Context) error {
 	if session.Decide(p.observation(), p.now()).Action != session.Verify {
 		return nil // the cache was old: somebody has renewed the token, or spoilt the state
 	}
-	server, err := p.server(ctx)
-	if err == nil {
-		if server == nil {
-			return nil // the CA bundle is at fault
-		}
-		err = server.Verify(ctx, p.state.stored.AccessToken)
-	}
-	return p.verdictOn(ctx, err)
+	return p.verdictOn(ctx, server.Verify(ctx, p.state.stored.AccessToken))
 }
 
 // verdictOn notes what the answer to a verification tells of the token.

@@ -1,0 +1,167 @@
+package controllers
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	api "tokensync.dev/secret-server-operator/api/v1alpha1"
+	"tokensync.dev/secret-server-operator/controllers/secretserver"
+	"tokensync.dev/secret-server-operator/controllers/session"
+)
+
+// unprovenShare of the workers is the most that requests hold to Secret Servers that are not known to answer: some that
+// hang must not keep the sessions of all others waiting.
+const unprovenShare = 2
+
+// place takes a place among the requests to the session's Secret Server, which connect has told. If there is one, leave
+// must be called once; if not, the pass has noted that it waits for it.
+func (p *pass) place() (func(), bool) {
+	who, expires := p.name(), p.tokenExpiresAt()
+	leave, ok := p.requests.enter(p.origin(), who, expires)
+	if !ok {
+		p.busy = true
+		return nil, false
+	}
+	if p.outages.proven(p.vantage) {
+		return leave, true
+	}
+	leaveUnproven, ok := p.unproven.enter(everywhere, who, expires)
+	if !ok {
+		leave()
+		p.busy = true
+		return nil, false
+	}
+	return func() { leaveUnproven(); leave() }, true
+}
+
+// admit lets the pass ask its Secret Server for a grant. If so, leave must be called once, and if probing, the pass asks
+// something harmless first; if not, it has noted what it waits for.
+func (p *pass) admit() (leave func(), probing, ok bool) {
+	leave, ok = p.place()
+	if !ok {
+		return nil, false, false
+	}
+	who := p.name()
+	switch p.outages.enter(p.vantage, who, p.tokenExpiresAt()) {
+	case mayAsk:
+		p.outages.begin(p.vantage, who)
+		return leave, false, true
+	case mayProbe:
+		p.outages.begin(p.vantage, who)
+		return leave, true, true
+	case waitShort:
+		p.busy = true
+	case waitLong:
+		p.endpointDown = p.downFault()
+	}
+	leave()
+	return nil, false, false
+}
+
+// probe asks something that costs no refresh token and counts as no login: whether the server knows the access token,
+// which need not be there. It reports whether Secret Server answered.
+func (p *pass) probe(ctx context.Context, server SecretServer) (bool, error) {
+	if err := p.load(ctx); err != nil {
+		return false, err
+	}
+	err := server.Verify(ctx, p.state.stored.AccessToken)
+	if answered(err) {
+		return true, nil
+	}
+	failed, ok := errors.AsType[*secretserver.Error](err)
+	if !ok {
+		return false, fmt.Errorf("ask whether Secret Server is back: %w", err)
+	}
+	p.failed(session.Password, failed) // whatever was to be had: nothing was spent
+	return false, nil
+}
+
+// downFault says that the session waits for its Secret Server, in words that do not change while it does.
+func (p *pass) downFault() *fault {
+	url := serverURL(p.session)
+	const rest = "One session at a time asks for all that wait; this one goes on by itself as soon as there is an answer."
+	if p.outages.throttled(p.vantage) {
+		return &fault{api.ReasonEndpointThrottled, fmt.Sprintf("%s asks for fewer requests. %s", url, rest)}
+	}
+	return &fault{api.ReasonEndpointUnavailable, fmt.Sprintf("%s did not answer several sessions in a row. %s", url, rest)}
+}
+
+// tokenExpiresAt is when the token in the target expires; zero: it holds none.
+func (p *pass) tokenExpiresAt() time.Time {
+	if p.published {
+		return p.state.record.ExpiresAt
+	}
+	return p.targetExpiresAt()
+}
+
+// viewpoint is how the session looks at its Secret Server with a CA bundle.
+func (p *pass) viewpoint(ca []byte) vantage {
+	v := vantage{url: canonical(serverURL(p.session)), serverName: p.session.Spec.Endpoint.TLSServerName, timeout: p.timeout()}
+	if ca != nil {
+		digest := sha256.Sum256(ca)
+		v.ca = hex.EncodeToString(digest[:])
+	}
+	return v
+}
+
+// observeVantage finds out how the session looks at its Secret Server, if the CA bundle is known without a request.
+func (p *pass) observeVantage() {
+	ref := p.session.Spec.Endpoint.CABundleRef
+	if ref == nil {
+		p.vantage = p.viewpoint(nil)
+		return
+	}
+	if known, ok := p.bundles.get(bundleKey{p.session.Namespace, *ref}); ok && known.problem == "" {
+		p.vantage = p.viewpoint(known.pem)
+	}
+}
+
+// heeded tells the outages what came of each request.
+type heeded struct {
+	SecretServer
+
+	heard func(grant bool, err error)
+}
+
+// heed makes a client that tells the outages.
+func (p *pass) heed(server SecretServer) SecretServer {
+	who, expires := p.name(), p.tokenExpiresAt()
+	return heeded{server, func(grant bool, err error) { p.outages.told(p.vantage, who, expires, grant, err) }}
+}
+
+func (h heeded) Authenticate(ctx context.Context, c secretserver.Credentials) (secretserver.Grant, error) {
+	grant, err := h.SecretServer.Authenticate(ctx, c)
+	h.heard(true, err)
+	return grant, err
+}
+
+func (h heeded) Refresh(ctx context.Context, refreshToken string) (secretserver.Grant, error) {
+	grant, err := h.SecretServer.Refresh(ctx, refreshToken)
+	h.heard(true, err)
+	return grant, err
+}
+
+func (h heeded) Verify(ctx context.Context, accessToken string) error {
+	err := h.SecretServer.Verify(ctx, accessToken)
+	h.heard(false, err)
+	return err
+}
+
+// told sorts out what a request's result says of the Secret Server. That it can judge an access token is not enough to
+// call it back: a grant is what is waited for.
+func (o *outages) told(v vantage, who types.NamespacedName, expires time.Time, grant bool, err error) {
+	failed, ok := errors.AsType[*secretserver.Error](err)
+	switch {
+	case err != nil && !ok:
+		return
+	case !grant && standingOf(failed) != silent:
+		return
+	}
+	o.heard(v, who, expires, failed)
+}
