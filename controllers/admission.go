@@ -64,13 +64,17 @@ func (p *pass) admit() (leave func(), probing, ok bool) {
 	return nil, false, false
 }
 
-// probe asks something that costs no refresh token and counts as no login: whether the server knows the access token,
-// which need not be there. It reports whether Secret Server answered.
+// probe asks something that costs no refresh token and counts as no login: whether the server knows the access token. It
+// need not be there, and one that another server issued is not shown. It reports whether Secret Server answered.
 func (p *pass) probe(ctx context.Context, server SecretServer) (bool, error) {
 	if err := p.load(ctx); err != nil {
 		return false, err
 	}
-	err := server.Verify(ctx, p.state.stored.AccessToken)
+	token := ""
+	if stored := p.state.stored; canonical(stored.ServerURL) == canonical(serverURL(p.session)) {
+		token = stored.AccessToken
+	}
+	err := server.Verify(ctx, token)
 	if answered(err) {
 		return true, nil
 	}

@@ -168,6 +168,33 @@ func waitFor(ctx context.Context, d time.Duration) {
 	}
 }
 
+var _ = Describe("Secret Servers that hang", func() {
+	It("leave half of the workers to those that are known to answer", func(ctx SpecContext) {
+		good, hanging, another := newWorld(ctx), newWorld(ctx), newWorld(ctx)
+		startOperator(inNamespaces(good.namespace, hanging.namespace, another.namespace), func(o *operatorOptions) {
+			o.MaxConcurrentReconciles = 4
+		})
+		s := good.create(ctx, "billing")
+		Eventually(condition(ctx, s, api.ConditionReady)).Should(Equal(ready))
+		for _, w := range []*world{hanging, another} {
+			w.vault.Inject(secretservertest.Fault{Delay: time.Hour})
+			for i := range 4 {
+				account := fmt.Sprintf("app-%d", i)
+				w.createCredentials(ctx, account, account, password)
+				w.create(ctx, account, func(s *api.SecretServerSession) { s.Spec.Credentials.SecretRef.Name = account })
+			}
+		}
+		underWay := func() int { return hanging.vault.Stats().InFlight + another.vault.Stats().InFlight }
+		Eventually(underWay).Should(Equal(2))
+
+		update(ctx, s, asked("now"))
+		Eventually(func() string { return status(ctx, s)().LastHandledRefreshRequest }).Should(Equal("now"))
+		Expect(underWay()).To(Equal(2))
+		hanging.vault.Down()
+		another.vault.Down()
+	})
+})
+
 var _ = Describe("A Secret Server that goes down for all its sessions", func() {
 	DescribeTable("is asked by one at a time, and all are current soon after its return:",
 		func(ctx SpecContext, down, up func(*world)) {
