@@ -30,8 +30,7 @@ func (p panicking) Authenticate(_ context.Context, c secretserver.Credentials) (
 	case 2:
 		panic(fmt.Errorf("login with %v failed: %+v", &c, struct{ C secretserver.Credentials }{c}))
 	default:
-		var none *secretserver.Grant
-		return *none, nil
+		return secretserver.Grant{AccessToken: c.Password[1<<20:]}, nil
 	}
 }
 
