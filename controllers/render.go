@@ -82,7 +82,7 @@ func (p *pass) render(ctx context.Context) (map[string][]byte, error) {
 	data, err := rendering.Render(templatesOf(p.session), valuesOf(p.session, p.state.stored))
 	if err != nil {
 		p.templateInvalid(err)
-		return nil, nil //nolint:nilerr,nilnil // it is told as a fault
+		return nil, nil //nolint:nilnil // it is told as a fault
 	}
 	return data, nil
 }

@@ -8,13 +8,13 @@ import (
 // equal reports whether the first value is equal to any of the others.
 func equal(first any, others ...any) (bool, error) {
 	if len(others) == 0 {
-		return false, Unsuitable
+		return false, because(Unsuitable)
 	}
 	for _, other := range others {
 		if a, ok := first.(bool); ok {
 			b, ok := other.(bool)
 			if !ok {
-				return false, Unsuitable
+				return false, because(Unsuitable)
 			}
 			if a == b {
 				return true, nil
@@ -35,12 +35,12 @@ func compare(a, b any) (int, error) {
 		if b, ok := b.(string); ok {
 			return strings.Compare(a, b), nil
 		}
-		return -1, Unsuitable
+		return -1, because(Unsuitable)
 	}
 	x, ok := number(a)
 	y, also := number(b)
 	if !ok || !also {
-		return -1, Unsuitable
+		return -1, because(Unsuitable)
 	}
 	return cmp.Compare(x, y), nil
 }

@@ -25,8 +25,13 @@ const (
 	TooMuchWork     Cause = "the templates together do too much"
 )
 
-// Error lets a cause pass through text/template.
-func (c Cause) Error() string { return string(c) }
+// causeError is a cause on its way through text/template.
+type causeError Cause
+
+// Error tells the cause.
+func (c causeError) Error() string { return string(c) }
+
+func because(c Cause) error { return causeError(c) }
 
 // Error tells which template cannot be rendered, where in it, and why.
 type Error struct {
@@ -54,8 +59,8 @@ func (e *Error) place() string {
 func executionError(err error) *Error {
 	e := &Error{Cause: Mismatch}
 	failed, ok := errors.AsType[template.ExecError](err)
-	if cause, known := errors.AsType[Cause](err); known {
-		e.Cause = cause
+	if cause, known := errors.AsType[causeError](err); known {
+		e.Cause = Cause(cause)
 	} else if ok && errors.Unwrap(failed.Err) != nil {
 		e.Cause = Unsuitable
 	}

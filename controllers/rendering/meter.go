@@ -9,7 +9,7 @@ type meter struct{ left int }
 
 func (m *meter) spend(n int) error {
 	if m.left -= n; m.left < 0 {
-		return TooMuchWork
+		return because(TooMuchWork)
 	}
 	return nil
 }
@@ -24,8 +24,8 @@ func (m *meter) metered(function any) any {
 		in[i] = of.In(i)
 	}
 	failure := reflect.TypeFor[error]()
-	bounded := reflect.FuncOf(in, []reflect.Type{of.Out(0), failure}, of.IsVariadic())
-	return reflect.MakeFunc(bounded, func(arguments []reflect.Value) []reflect.Value {
+	wrapper := reflect.FuncOf(in, []reflect.Type{of.Out(0), failure}, of.IsVariadic())
+	return reflect.MakeFunc(wrapper, func(arguments []reflect.Value) []reflect.Value {
 		fail := func(err error) []reflect.Value {
 			return []reflect.Value{reflect.Zero(of.Out(0)), reflect.ValueOf(&err).Elem()}
 		}
@@ -42,7 +42,7 @@ func (m *meter) metered(function any) any {
 		}
 		size := sizeOf(results[0].Interface(), maxText)
 		if size > maxText {
-			return fail(TooLarge)
+			return fail(because(TooLarge))
 		}
 		if err := m.spend(size); err != nil {
 			return fail(err)
@@ -57,7 +57,7 @@ func (m *meter) admit(arguments []reflect.Value) error {
 	for _, argument := range arguments {
 		size += sizeOf(argument.Interface(), maxArguments)
 		if size > maxArguments {
-			return TooLarge
+			return because(TooLarge)
 		}
 	}
 	return m.spend(size)

@@ -78,6 +78,14 @@ func (c checker) node(n parse.Node, depth int, top bool) *Error {
 		return c.pipe(n, depth, top)
 	case *parse.ChainNode:
 		return c.node(n.Node, depth+1, top)
+	default:
+		return c.leaf(n, top)
+	}
+}
+
+// leaf checks a node with nothing below it that would matter.
+func (c checker) leaf(n parse.Node, top bool) *Error {
+	switch n := n.(type) {
 	case *parse.FieldNode:
 		if top && c.fields[n.Ident[0]] == nil {
 			return c.at(n, UnknownField)

@@ -32,16 +32,16 @@ func printFormatted(format string, values ...any) (string, error) {
 			return "", err
 		}
 		if len(values) == 0 || !fits(verb, values[0]) {
-			return "", Unsuitable
+			return "", because(Unsuitable)
 		}
 		_, _ = fmt.Fprintf(&out, "%"+verb, values[0]) // a Builder takes everything
 		format, values = rest[len(verb):], values[1:]
 		if out.Len() > maxText {
-			return "", TooLarge
+			return "", because(TooLarge)
 		}
 	}
 	if len(values) > 0 {
-		return "", Unsuitable
+		return "", because(Unsuitable)
 	}
 	return out.String(), nil
 }
@@ -49,16 +49,16 @@ func printFormatted(format string, values ...any) (string, error) {
 // fits reports whether a verb is one for a value: for any other, Go's printf writes a complaint into the text. Lists and
 // dicts have no width, which would be that of each element.
 func fits(verb string, value any) bool {
-	letter := verb[len(verb)-1:]
+	letter := verb[len(verb)-1]
 	switch value.(type) {
 	case string:
-		return strings.Contains("svqxX", letter)
+		return strings.IndexByte("svqxX", letter) >= 0
 	case int, int64:
-		return strings.Contains("dvbcoOqxXU", letter)
+		return strings.IndexByte("dvbcoOqxXU", letter) >= 0
 	case float64:
-		return strings.Contains("veEfFgGbxX", letter)
+		return strings.IndexByte("veEfFgGbxX", letter) >= 0
 	case bool:
-		return strings.Contains("tv", letter)
+		return strings.IndexByte("tv", letter) >= 0
 	default:
 		return verb == "v"
 	}
@@ -71,7 +71,7 @@ func firstVerb(format string) (string, error) {
 		switch {
 		case c >= '0' && c <= '9':
 			if number = 10*number + int(c-'0'); number > widest {
-				return "", Unprintable
+				return "", because(Unprintable)
 			}
 		case strings.ContainsRune("+-# ", c):
 		case c == '.':
@@ -79,8 +79,8 @@ func firstVerb(format string) (string, error) {
 		case strings.ContainsRune("vtbcdoOqxXUeEfFgGs", c):
 			return format[:i+1], nil
 		default:
-			return "", Unprintable
+			return "", because(Unprintable)
 		}
 	}
-	return "", Unprintable
+	return "", because(Unprintable)
 }

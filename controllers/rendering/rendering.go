@@ -144,7 +144,7 @@ type bounded struct {
 
 func (b *bounded) Write(p []byte) (int, error) {
 	if b.Len()+len(p) > b.room {
-		return 0, TooLarge
+		return 0, because(TooLarge)
 	}
 	return b.Buffer.Write(p)
 }

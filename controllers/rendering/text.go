@@ -14,26 +14,26 @@ import (
 func repeat(count int, text string) (string, error) {
 	switch {
 	case count < 0:
-		return "", Unsuitable
+		return "", because(Unsuitable)
 	case text != "" && count > maxText/len(text):
-		return "", TooLarge
+		return "", because(TooLarge)
 	}
 	return strings.Repeat(text, count), nil
 }
 
 func replace(from, to, text string) (string, error) {
 	if grown := len(text) + strings.Count(text, from)*(len(to)-len(from)); grown > maxText {
-		return "", TooLarge
+		return "", because(TooLarge)
 	}
 	return strings.ReplaceAll(text, from, to), nil
 }
 
 func indent(spaces int, text string) (string, error) {
 	if spaces < 0 {
-		return "", Unsuitable
+		return "", because(Unsuitable)
 	}
 	if spaces > maxText || len(text)+spaces*(1+strings.Count(text, "\n")) > maxText {
-		return "", TooLarge
+		return "", because(TooLarge)
 	}
 	margin := strings.Repeat(" ", spaces)
 	return margin + strings.ReplaceAll(text, "\n", "\n"+margin), nil
@@ -56,10 +56,10 @@ func join(separator string, list any) (string, error) {
 			}
 		}
 	default:
-		return "", Unsuitable
+		return "", because(Unsuitable)
 	}
 	if len(separator)*len(parts) > maxText {
-		return "", TooLarge
+		return "", because(TooLarge)
 	}
 	return strings.Join(parts, separator), nil
 }
@@ -77,13 +77,13 @@ func coalesce(values ...any) any {
 // dict makes a dict of pairs. Unlike the library's it takes nothing for a key that is none.
 func dict(pairs ...any) (map[string]any, error) {
 	if len(pairs)%2 != 0 {
-		return nil, Unsuitable
+		return nil, because(Unsuitable)
 	}
 	d := make(map[string]any, len(pairs)/2)
 	for i := 0; i < len(pairs); i += 2 {
 		key, ok := pairs[i].(string)
 		if !ok {
-			return nil, Unsuitable
+			return nil, because(Unsuitable)
 		}
 		d[key] = pairs[i+1]
 	}
@@ -97,7 +97,7 @@ func index(value any, keys ...any) (any, error) {
 			d, _ := value.(map[string]any)
 			element, ok := d[name]
 			if !ok {
-				return nil, Unsuitable
+				return nil, because(Unsuitable)
 			}
 			value = element
 			continue
@@ -105,7 +105,7 @@ func index(value any, keys ...any) (any, error) {
 		i, ok := key.(int)
 		list := reflect.ValueOf(value)
 		if !ok || list.Kind() != reflect.Slice || i < 0 || i >= list.Len() {
-			return nil, Unsuitable
+			return nil, because(Unsuitable)
 		}
 		value = list.Index(i).Interface()
 	}
@@ -116,7 +116,7 @@ func index(value any, keys ...any) (any, error) {
 func unixEpoch(text string) (int64, error) {
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return 0, Unsuitable // the parser's own error would tell the text
+		return 0, because(Unsuitable) // the parser's own error would tell the text
 	}
 	return t.Unix(), nil
 }
