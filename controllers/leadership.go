@@ -9,7 +9,7 @@ import (
 const (
 	// LeaseDuration is how long a standby must have seen the lease unchanged before it takes it.
 	LeaseDuration = 15 * time.Second
-	// RenewDeadline is how long a leader goes on trying to renew before its process ends.
+	// RenewDeadline is how long the process of a leader lives on after it has learned that the lease is somebody else's.
 	RenewDeadline = 10 * time.Second
 	// RetryPeriod is how often the leader renews. A standby looks every 0.75 to 1.65 s, as client-go adds a random part of
 	// up to 1.2 periods (leaderelection.JitterFactor), so that it is at work within 2 s of a release. It costs a write
@@ -41,6 +41,13 @@ func (l *leadership) sure() bool {
 	}
 	wall, steady := l.clocks().since(*l.renewed)
 	return 0 <= wall && wall < sureFor && 0 <= steady && steady < sureFor
+}
+
+// held reports whether the lease was ours when it was last heard of, however long ago.
+func (l *leadership) held() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.renewed != nil
 }
 
 // renew notes a renewal that was asked for at that moment.

@@ -78,6 +78,13 @@ func TestWhatHappensToTheLease(t *testing.T) {
 		want bool
 	}{
 		{"nothing", func(context.Context, *Lease, *lock) error { return nil }, true},
+		{"a renewal that somebody else was faster with", func(ctx context.Context, l *Lease, inner *lock) error {
+			inner.err = apierrors.NewConflict(schema.GroupResource{Resource: "leases"}, "lease", nil)
+			if l.Update(ctx, ours()) == nil {
+				return errors.New("the election is not told of a conflict")
+			}
+			return nil
+		}, true}, // until it is read
 		{"a renewal that fails", func(ctx context.Context, l *Lease, inner *lock) error {
 			inner.err = errors.New("timeout")
 			l.Update(ctx, ours()) //nolint:errcheck // it is the test's
