@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
 )
 
 const (
@@ -53,12 +54,21 @@ func newLiveness(clocks Clocks, due func() int, elected <-chan struct{}) *livene
 	}
 }
 
-// addTo adds the checks to what /healthz asks.
+// addTo adds the checks to what /healthz asks. A probe is not told why one fails, so the log is.
 func (l *liveness) addTo(mgr ctrl.Manager) error {
+	told := func(check healthz.Checker) healthz.Checker {
+		return func(request *http.Request) error {
+			err := check(request)
+			if err != nil {
+				mgr.GetLogger().Error(err, "the liveness probe fails")
+			}
+			return err
+		}
+	}
 	return errors.Join(
-		mgr.AddHealthzCheck("clocks", l.clocksAgree),
-		mgr.AddHealthzCheck("passes", l.passesEnd),
-		mgr.AddHealthzCheck("queue", l.queueMoves),
+		mgr.AddHealthzCheck("clocks", told(l.clocksAgree)),
+		mgr.AddHealthzCheck("passes", told(l.passesEnd)),
+		mgr.AddHealthzCheck("queue", told(l.queueMoves)),
 	)
 }
 
