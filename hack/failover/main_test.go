@@ -5,9 +5,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -64,6 +66,9 @@ func perform(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := noticeSources(); err != nil {
+		return 1, err
+	}
 	var binaries map[string]string
 	built := make(chan error, 1)
 	go func() {
@@ -93,6 +98,23 @@ func build(ctx context.Context, dir string) (map[string]string, error) {
 		}
 	}
 	return binaries, nil
+}
+
+// noticeSources looks at everything that the operator is built of, so that go test does not answer from its cache after a
+// change: it knows what a test has looked at, and not what it has had compiled.
+func noticeSources() error {
+	for _, path := range []string{"../../main.go", "../../go.mod", "../../api", "../../controllers"} {
+		err := filepath.WalkDir(path, func(path string, _ fs.DirEntry, err error) error {
+			if err == nil && !strings.HasSuffix(path, "_test.go") {
+				_, err = os.Stat(path)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func newStage(ctx context.Context, dir string) (*stage, error) {
