@@ -76,8 +76,8 @@ func elect(t *testing.T, lease *Lease) <-chan struct{} {
 	return ended
 }
 
-// later lets time go by.
-func later(d time.Duration) {
+// elapse lets time go by.
+func elapse(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
 }
@@ -96,23 +96,23 @@ func TestALeaderOutlastsAnAPIServerThatIsAway(t *testing.T) {
 				server := &leaseServer{}
 				lease := &Lease{Interface: server, leadership: &leadership{clocks: SystemClocks(clock.RealClock{})}}
 				ended := elect(t, lease)
-				later(time.Second)
+				elapse(time.Second)
 				if !lease.SurelyOurs() {
 					t.Fatal("the lease was not taken")
 				}
 				server.set(trouble, false)
-				later(sureFor)
+				elapse(sureFor)
 				if lease.SurelyOurs() {
 					t.Error("surely ours, although it could not be renewed for so long")
 				}
-				later(2 * time.Minute)
+				elapse(2 * time.Minute)
 				select {
 				case <-ended:
 					t.Fatal("the election has ended, and with it what is held in memory")
 				default:
 				}
 				server.set(nil, false)
-				later(2 * RetryPeriod)
+				elapse(2 * RetryPeriod)
 				if !lease.SurelyOurs() {
 					t.Error("not ours after the API server is back")
 				}
@@ -128,15 +128,15 @@ func TestALeaderEndsWhenSomebodyElseHasTheLease(t *testing.T) {
 				server := &leaseServer{}
 				lease := &Lease{Interface: server, leadership: &leadership{clocks: SystemClocks(clock.RealClock{})}}
 				ended := elect(t, lease)
-				later(time.Second)
+				elapse(time.Second)
 				server.set(errors.New("connection refused"), true)
-				later(away)
+				elapse(away)
 				server.set(nil, true)
-				later(RetryPeriod)
+				elapse(RetryPeriod)
 				if lease.SurelyOurs() {
 					t.Error("surely ours, although somebody else was seen to have it")
 				}
-				later(RenewDeadline + RetryPeriod)
+				elapse(RenewDeadline + RetryPeriod)
 				select {
 				case <-ended:
 				default:

@@ -22,9 +22,9 @@ const (
 	// longestTimeout is the most that spec.endpoint.timeoutSeconds allows.
 	longestTimeout = 300 * time.Second
 	// longestPass is more than a pass can take. The longest asks Secret Server whether the token is alive, refreshes,
-	// asks for something harmless and logs in, and then cannot store what it has; and none of its steps makes more than three
-	// requests to the API server.
-	longestPass = 4*(longestTimeout+time.Second) + storeTimeout + 3*maxSteps*requestTimeout
+	// asks for the time, for something harmless and for a login, ends the former token, and cannot store what it has; and
+	// none of its steps makes more than three requests to the API server.
+	longestPass = 6*(longestTimeout+time.Second) + storeTimeout + 3*maxSteps*requestTimeout
 )
 
 // liveness knows whether the process does its work: its clocks agree, its passes end, and its queue moves. A standby and an
