@@ -70,11 +70,7 @@ func (p *pass) probe(ctx context.Context, server SecretServer) (bool, error) {
 	if err := p.load(ctx); err != nil {
 		return false, err
 	}
-	token := ""
-	if stored := p.state.stored; canonical(stored.ServerURL) == canonical(serverURL(p.session)) {
-		token = stored.AccessToken
-	}
-	err := server.Verify(ctx, token)
+	err := server.Verify(ctx, p.ownToken())
 	if answered(err) {
 		return true, nil
 	}

@@ -112,6 +112,12 @@ func (p *pass) logIn(ctx context.Context) error {
 			return err
 		}
 	}
+	return p.sendLogin(ctx, server)
+}
+
+// sendLogin announces the login in the state Secret, makes it, and stores what comes of it.
+func (p *pass) sendLogin(ctx context.Context, server SecretServer) error {
+	l := p.login
 	if ready, err := p.prepareCode(ctx, server); !ready || err != nil {
 		return err
 	}

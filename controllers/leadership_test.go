@@ -21,7 +21,7 @@ type lock struct {
 	during func() // while a request is under way
 }
 
-func (l *lock) Identity() string { return "me" }
+func (*lock) Identity() string { return "me" }
 
 func (l *lock) Get(context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
 	return &resourcelock.LeaderElectionRecord{HolderIdentity: l.holder}, nil, l.err

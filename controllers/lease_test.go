@@ -31,9 +31,9 @@ func (s *leaseServer) set(trouble error, taken bool) {
 	s.trouble, s.taken = trouble, taken
 }
 
-func (s *leaseServer) Identity() string   { return "me" }
-func (s *leaseServer) Describe() string   { return "lease" }
-func (s *leaseServer) RecordEvent(string) {}
+func (*leaseServer) Identity() string   { return "me" }
+func (*leaseServer) Describe() string   { return "lease" }
+func (*leaseServer) RecordEvent(string) {}
 
 func (s *leaseServer) Get(context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
 	s.mu.Lock()

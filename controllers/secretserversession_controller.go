@@ -69,7 +69,8 @@ var errUnsettled = errors.New("the session did not settle within one pass")
 
 // Reconcile takes a session as far as it can be taken now, and writes its status in one place.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	defer r.liveness.begin(request.NamespacedName)()
+	end := r.liveness.begin(request.NamespacedName)
+	defer end()
 	defer r.logins.settle(request.NamespacedName)
 	defer r.requests.settle(request.NamespacedName)
 	defer r.revocations.settle(request.NamespacedName)

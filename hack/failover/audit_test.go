@@ -1,7 +1,6 @@
 package failover
 
 import (
-	"bufio"
 	"encoding/json"
 	"os"
 	"slices"
@@ -12,40 +11,43 @@ import (
 
 // A request is one that the API server has answered, as its audit log tells.
 type request struct {
-	Verb      string
-	UserAgent string
-	ObjectRef struct{ Resource, Namespace, Name string }
-	Status    struct{ Code int } `json:"responseStatus"`
-	Received  time.Time          `json:"requestReceivedTimestamp"`
-	Answered  time.Time          `json:"stageTimestamp"`
+	Verb      string    `json:"verb"`
+	UserAgent string    `json:"userAgent"`
+	Object    object    `json:"objectRef"`
+	Status    outcome   `json:"responseStatus"`
+	Received  time.Time `json:"requestReceivedTimestamp"`
+	Answered  time.Time `json:"stageTimestamp"`
+}
+
+type object struct {
+	Resource string `json:"resource"`
+	Name     string `json:"name"`
+}
+
+type outcome struct {
+	Code int `json:"code"`
 }
 
 // requests are all that a replica made about objects in the namespace, or in all of them, in the order of their answers.
 func (w *world) requests(t *testing.T, version string) []request {
 	t.Helper()
-	file, err := os.Open(shared.audit)
+	log, err := os.ReadFile(shared.audit)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = file.Close() }()
 	var found []request
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		if !strings.Contains(lines.Text(), w.namespace) {
+	for line := range strings.Lines(string(log)) {
+		if !strings.Contains(line, w.namespace) || !strings.HasSuffix(line, "\n") {
 			continue
 		}
 		var r request
-		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatalf("audit log: %v", err)
 		}
 		// client-go names the program, and not the version, for its election.
 		if r.UserAgent == "secret-server-operator/"+version || strings.HasPrefix(r.UserAgent, "manager-"+version+"/") {
 			found = append(found, r)
 		}
-	}
-	if err := lines.Err(); err != nil {
-		t.Fatal(err)
 	}
 	return found
 }
@@ -56,6 +58,6 @@ func (w *world) writesAfter(t *testing.T, version string, moment time.Time) []re
 	return slices.DeleteFunc(w.requests(t, version), func(r request) bool {
 		return r.Received.Before(moment) || r.Status.Code >= 300 ||
 			!slices.Contains([]string{"create", "update", "patch", "delete"}, r.Verb) ||
-			slices.Contains([]string{"leases", "events"}, r.ObjectRef.Resource)
+			slices.Contains([]string{"leases", "events"}, r.Object.Resource)
 	})
 }

@@ -91,7 +91,7 @@ func build(ctx context.Context, dir string) (map[string]string, error) {
 	binaries := map[string]string{}
 	for _, version := range []string{one, two} {
 		binaries[version] = filepath.Join(dir, "manager-"+version)
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w -X main.version="+version, "-o", binaries[version], "../..")
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w -X main.version="+version, "-o", binaries[version], "../..") //nolint:gosec // its own versions
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if output, err := cmd.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("build the operator: %w\n%s", err, output)

@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"context"
 	"io"
 	"net"
 	"sync"
@@ -53,7 +54,7 @@ func (r *road) carry(conn net.Conn) {
 	r.waits++
 	r.mu.Unlock()
 	<-open
-	far, err := net.Dial("tcp", r.target)
+	far, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", r.target)
 	r.mu.Lock()
 	r.waits--
 	if err == nil {
@@ -67,14 +68,19 @@ func (r *road) carry(conn net.Conn) {
 	go func() {
 		defer hangUp(far)
 		defer hangUp(conn)
-		_, _ = io.Copy(conn, far)
+		forward(conn, far)
 	}()
-	_, _ = io.Copy(far, conn)
+	forward(far, conn)
+}
+
+// forward copies until either side is gone.
+func forward(to io.Writer, from io.Reader) {
+	io.Copy(to, from) //nolint:errcheck // how it ends does not matter
 }
 
 // block closes the road, and ends the connections that are on it. It returns what lets through those who come until then;
 // who comes after free finds the road open.
-func (r *road) block() (free func(), pass func()) {
+func (r *road) block() (free, pass func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for conn := range r.conns {
@@ -111,4 +117,7 @@ func (r *road) breakAll() {
 	}
 }
 
-func hangUp(c io.Closer) { _ = c.Close() }
+// hangUp closes what may be closed already.
+func hangUp(c io.Closer) {
+	c.Close() //nolint:errcheck // as above
+}

@@ -45,7 +45,7 @@ func TestALeaderThatIsStoppedBringsItsGrantHomeAndHandsOver(t *testing.T) {
 func (w *world) lastOfElection(t *testing.T, version string) time.Time {
 	t.Helper()
 	writes := slices.DeleteFunc(w.requests(t, version), func(r request) bool {
-		return r.ObjectRef.Resource != "leases" || r.Verb != "update" || r.Status.Code >= 300
+		return r.Object.Resource != "leases" || r.Verb != "update" || r.Status.Code >= 300
 	})
 	w.Expect(writes).NotTo(gomega.BeEmpty())
 	return writes[len(writes)-1].Answered

@@ -44,7 +44,7 @@ func newWorld(t *testing.T, sessions int, lifetime time.Duration) *world {
 	w := &world{WithT: NewWithT(t), logs: t.TempDir()}
 	w.SetDefaultEventuallyTimeout(patience)
 	w.SetDefaultEventuallyPollingInterval(20 * time.Millisecond)
-	options := secretservertest.Options{BasePath: "/SecretServer", TokenLifetime: lifetime, MaxRefreshes: ptr.To(-1), JournalSize: 1 << 16}
+	options := secretservertest.Options{BasePath: "/SecretServer", TokenLifetime: lifetime, MaxRefreshes: new(-1), JournalSize: 1 << 16}
 	for i := range sessions {
 		w.sessions = append(w.sessions, fmt.Sprintf("session-%d", i))
 		options.Accounts = append(options.Accounts, secretservertest.Account{Username: w.sessions[i], Password: "correct horse"})
