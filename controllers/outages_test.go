@@ -251,7 +251,9 @@ func TestSecretServerDecidesWhenItIsAskedAgain(t *testing.T) {
 	}
 	w.waits(t, "a")
 	w.advance(2*time.Minute - 3*suspicion)
-	w.waits(t, "a")
+	if p := w.enter(atVault, w.known[atVault].turn, noon); p != waitLong {
+		t.Errorf("permission %d before Retry-After is over", p)
+	}
 	if !w.throttled(atVault) {
 		t.Error("it is not told that Secret Server asks for fewer requests")
 	}
