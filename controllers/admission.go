@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -20,7 +21,7 @@ import (
 const unprovenShare = 2
 
 // place takes a place among the requests to the session's Secret Server, which connect has told. If there is one, leave
-// must be called once; if not, the pass has noted that it waits for it.
+// must be called, as soon as the answer is there; if not, the pass has noted that it waits for it.
 func (p *pass) place() (func(), bool) {
 	who, expires := p.name(), p.tokenExpiresAt()
 	leave, ok := p.requests.enter(p.origin(), who, expires)
@@ -29,7 +30,7 @@ func (p *pass) place() (func(), bool) {
 		return nil, false
 	}
 	if p.outages.proven(p.vantage) {
-		return leave, true
+		return sync.OnceFunc(leave), true
 	}
 	leaveUnproven, ok := p.unproven.enter(everywhere, who, expires)
 	if !ok {
@@ -37,10 +38,10 @@ func (p *pass) place() (func(), bool) {
 		p.busy = true
 		return nil, false
 	}
-	return func() { leaveUnproven(); leave() }, true
+	return sync.OnceFunc(func() { leaveUnproven(); leave() }), true
 }
 
-// admit lets the pass ask its Secret Server for a grant. If so, leave must be called once, and if probing, the pass asks
+// admit lets the pass ask its Secret Server for a grant. If so, leave must be called, and if probing, the pass asks
 // something harmless first; if not, it has noted what it waits for.
 func (p *pass) admit() (leave func(), probing, ok bool) {
 	leave, ok = p.place()

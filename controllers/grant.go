@@ -54,6 +54,7 @@ func (p *pass) refresh(ctx context.Context) error {
 	spend, cancel := p.detached(ctx)
 	defer cancel()
 	grant, err := server.Refresh(spend, refreshToken)
+	leave() // what is left to do concerns the API server alone
 	p.metrics.grant(session.RefreshToken, err, p.now().Sub(issued))
 	if err != nil {
 		return p.refreshFailed(ctx, err)
@@ -112,11 +113,12 @@ func (p *pass) logIn(ctx context.Context) error {
 			return err
 		}
 	}
-	return p.sendLogin(ctx, server)
+	return p.sendLogin(ctx, server, leave)
 }
 
-// sendLogin announces the login in the state Secret, makes it, and stores what comes of it.
-func (p *pass) sendLogin(ctx context.Context, server SecretServer) error {
+// sendLogin announces the login in the state Secret, makes it, and stores what comes of it. It leaves its place at Secret
+// Server as soon as that has answered.
+func (p *pass) sendLogin(ctx context.Context, server SecretServer, leave func()) error {
 	l := p.login
 	if ready, err := p.prepareCode(ctx, server); !ready || err != nil {
 		return err
@@ -139,6 +141,7 @@ func (p *pass) sendLogin(ctx context.Context, server SecretServer) error {
 	spend, cancel := p.detached(ctx)
 	defer cancel()
 	grant, err := server.Authenticate(spend, l.credentials)
+	leave()
 	p.metrics.grant(session.Password, err, p.now().Sub(issued))
 	if err != nil {
 		return p.loginFailed(ctx, err)

@@ -52,7 +52,9 @@ func standingOf(e *secretserver.Error) standing {
 	case secretserver.Throttled, secretserver.Unavailable:
 		return silent
 	case secretserver.NotSent, secretserver.Ambiguous:
-		if e.Cause != secretserver.Canceled && e.Cause != secretserver.InvalidURL {
+		switch e.Cause {
+		case secretserver.Canceled, secretserver.InvalidURL, secretserver.Withheld:
+		default:
 			return silent
 		}
 	case secretserver.InvalidCA:
