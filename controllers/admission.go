@@ -71,7 +71,9 @@ func (p *pass) probe(ctx context.Context, server SecretServer) (bool, error) {
 	if err := p.load(ctx); err != nil {
 		return false, err
 	}
-	err := server.Verify(ctx, p.ownToken())
+	bounded, cancel := context.WithTimeout(ctx, p.outages.patience(p.vantage))
+	defer cancel()
+	err := server.Verify(bounded, p.ownToken())
 	if answered(err) {
 		return true, nil
 	}

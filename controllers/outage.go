@@ -17,6 +17,12 @@ const (
 	// suspicion is how long the sessions of a Secret Server leave between two requests from the first failure on, so
 	// that many that fall due at a time do not find out each for itself.
 	suspicion = 500 * time.Millisecond
+	// probePatience bounds a probe: of a server that hung, the return is seen by the next request and not by the one that
+	// hangs. Every patientProbe-th has the session's own timeout, as a slow server is better than none.
+	probePatience = 10 * time.Second
+	patientProbe  = 5
+	// shortestPause lies between two probes, however long they take.
+	shortestPause = time.Second
 )
 
 // vantage is a way to look at a Secret Server. What fails for one session fails for every other of the same vantage:
@@ -76,6 +82,7 @@ type outage struct {
 	// turn is who may ask, and nobody else; the zero name: the next to come.
 	turn   types.NamespacedName
 	asking bool // and has begun to
+	begun  time.Time
 	// waiting are all who wait for an answer, those who failed themselves included.
 	waiting map[types.NamespacedName]*kept
 	// turns counts the probes of each namespace, so that one tenant's sessions are not the only ones to ask.
@@ -142,11 +149,11 @@ func (o *outage) wait(who types.NamespacedName, expires time.Time) *kept {
 }
 
 // begin notes that who is about to ask.
-func (o *outage) begin(who types.NamespacedName) {
+func (o *outage) begin(who types.NamespacedName, now time.Time) {
 	if !o.suspected() || o.turn != who {
 		return
 	}
-	o.asking = true
+	o.asking, o.begun = true, now
 	o.turns[who.Namespace]++
 	if k := o.waiting[who]; k != nil {
 		k.turns++
@@ -183,13 +190,27 @@ func (o *outage) fail(who types.NamespacedName, expires, now time.Time, e *secre
 
 // pass ends a turn.
 func (o *outage) pass(now time.Time, seed string) {
-	wait := suspicion
+	o.askAt = now.Add(suspicion)
 	if o.down() {
-		wait = session.ProbeWait(o.probes, seed)
+		from := now
+		if o.asking {
+			from = o.begun
+		}
+		o.askAt = from.Add(session.ProbeWait(o.probes, seed))
+		if soonest := now.Add(shortestPause); o.askAt.Before(soonest) {
+			o.askAt = soonest
+		}
 		o.probes++
 	}
-	o.askAt = now.Add(wait)
 	o.turn, o.asking = types.NamespacedName{}, false
+}
+
+// patience is how long a question may take that is asked for all, by a session that would wait for timeout.
+func (o *outage) patience(timeout time.Duration) time.Duration {
+	if !o.down() || o.probes%patientProbe == 0 {
+		return timeout
+	}
+	return min(timeout, probePatience)
 }
 
 // next gives the turn to one of those who wait, if nobody has it: of the namespace that asked least, the session that asked

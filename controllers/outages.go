@@ -110,7 +110,14 @@ func (o *outages) designate(known *outage) {
 func (o *outages) begin(v vantage, who types.NamespacedName) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.at(v).begin(who)
+	o.at(v).begin(who, o.clock.Now())
+}
+
+// patience is how long the harmless question of a probe may take.
+func (o *outages) patience(v vantage) time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.at(v).patience(v.timeout)
 }
 
 // keep has a session woken when its Secret Server answers again, if it is known to be down.

@@ -111,6 +111,7 @@ func TestWhatAnAnswerSaysOfSecretServer(t *testing.T) {
 		"a web page":               {&secretserver.Error{Kind: secretserver.Protocol, Cause: secretserver.HTMLAnswer, Status: 200}, confused},
 		"the operator that stops":  {&secretserver.Error{Kind: secretserver.Ambiguous, Cause: secretserver.Canceled}, unheard},
 		"a URL that is none":       {&secretserver.Error{Kind: secretserver.NotSent, Cause: secretserver.InvalidURL}, unheard},
+		"one that was not sent":    {&secretserver.Error{Kind: secretserver.NotSent, Cause: secretserver.Withheld}, unheard},
 		"a CA that is no PEM text": {&secretserver.Error{Kind: secretserver.InvalidCA, Cause: secretserver.NotPEM}, unheard},
 	} {
 		if got := standingOf(tt.err); got != tt.want {
@@ -398,5 +399,33 @@ func TestClockSetBackDelaysNoProbe(t *testing.T) {
 
 	if got := w.enters(w.known[atVault].turn.Name); got != mayProbe {
 		t.Errorf("permission %d after the clock was set back by a day, want a probe", got)
+	}
+}
+
+func TestAProbeThatHangsDoesNotDelayTheNextForLong(t *testing.T) {
+	w := newWard()
+	w.breakDown(t)
+	short, long := 0, 0
+	for range 3 * patientProbe {
+		w.advance(time.Minute)
+		turn := w.known[atVault].turn
+		w.enter(atVault, turn, noon)
+		w.begin(atVault, turn)
+		took := w.patience(atVault)
+		if took == atVault.timeout {
+			long++
+		} else {
+			short++
+		}
+		w.advance(took)
+		w.heard(atVault, turn, noon, &secretserver.Error{Kind: secretserver.Ambiguous, Cause: secretserver.TimedOut})
+		w.settle(turn, false)
+		pause := w.known[atVault].due(w.now.Now()).Sub(w.now.Now())
+		if pause < shortestPause || took+pause > max(took+shortestPause, 19*time.Second) {
+			t.Errorf("the next probe comes %v after one that took %v", pause, took)
+		}
+	}
+	if long != 3 || short != 3*(patientProbe-1) {
+		t.Errorf("%d probes with the session's own timeout, %d with a shorter one", long, short)
 	}
 }
