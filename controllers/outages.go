@@ -158,7 +158,8 @@ func (o *outages) heard(v vantage, who types.NamespacedName, expires time.Time, 
 	case silent:
 		o.move(who, v)
 		if known.fail(who, expires, now, e, v.url) {
-			o.log.Info("Secret Server does not answer; one session at a time asks for all of it", "url", v.url, "kind", e.Kind.String(), "cause", e.Cause.String())
+			o.log.Info("Secret Server does not answer; one session at a time asks for all of it",
+				"url", v.url, "kind", e.Kind.String(), "cause", e.Cause.String())
 		}
 		o.designate(known)
 	case unheard:

@@ -1,8 +1,8 @@
 package controllers
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -28,8 +28,7 @@ type town struct {
 	failures map[types.NamespacedName]int
 	expires  map[types.NamespacedName]time.Time
 	under    map[types.NamespacedName]*request // under way
-	probes   []time.Time                       // when each began, since the server is known to be down
-	ended    time.Time                         // the last of them
+	ended    time.Time                         // the last probe, while the server is known to be down
 }
 
 type request struct {
@@ -44,7 +43,7 @@ func newTown(t *rapid.T) *town {
 		expires: map[types.NamespacedName]time.Time{}, under: map[types.NamespacedName]*request{},
 	}
 	for i := range 12 {
-		name := types.NamespacedName{Namespace: string(rune('a' + i%3)), Name: fmt.Sprint(i)}
+		name := types.NamespacedName{Namespace: string(rune('a' + i%3)), Name: strconv.Itoa(i)}
 		w.expires[name] = noon.Add(time.Duration(i*7%12) * time.Minute)
 	}
 	w.o = newOutages(w.now, logr.Discard(), w)

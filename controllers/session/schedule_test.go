@@ -167,8 +167,8 @@ func TestBackoffsOfManySessionsSpread(t *testing.T) {
 }
 
 func TestProbesOfAServerThatIsDownGrowRareAndNeverRarerThanHumanPatience(t *testing.T) {
-	for failed, want := range []time.Duration{1, 2, 4, 8, 15, 15, 15} {
-		want *= time.Second
+	for failed, seconds := range []int{1, 2, 4, 8, 15, 15, 15} {
+		want := time.Duration(seconds) * time.Second
 		for _, seed := range []string{"", "https://vault.example.com", "another"} {
 			if got := ProbeWait(failed, seed); got < want || got > want+want/4 {
 				t.Errorf("after %d probes that failed the next one comes after %s, want %s and up to a quarter more", failed, got, want)
