@@ -80,6 +80,7 @@ type Cluster struct {
 	mu       sync.Mutex // guards what follows
 	programs []*program // in the order of their start
 	server   *program   // kube-apiserver, one of them
+	etcd     *program   // another
 	stopped  bool
 }
 
@@ -136,7 +137,8 @@ func (c *Cluster) start(ctx context.Context, assets string, options Options) err
 		return err
 	}
 
-	if err := c.run(ctx, plan.etcd()); err != nil {
+	c.etcd = plan.etcd()
+	if err := c.run(ctx, c.etcd); err != nil {
 		return err
 	}
 	c.server = plan.apiServer()
@@ -245,6 +247,32 @@ func (c *Cluster) StartAPIServer(ctx context.Context) error {
 	}
 	if err := c.server.start(ctx); err != nil {
 		return err
+	}
+	return c.waitForAPIServer(ctx)
+}
+
+// StopEtcd ends etcd, in order, until StartEtcd. The API server runs on and can
+// answer little. Stopping it twice is no error.
+func (c *Cluster) StopEtcd() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.etcd.stop()
+}
+
+// StartEtcd starts etcd again, after StopEtcd, with the data that it had, and
+// waits until the API server is ready, if that runs. While etcd runs, and after
+// Stop, this is an error.
+func (c *Cluster) StartEtcd(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped {
+		return errors.New("start etcd: the cluster is stopped")
+	}
+	if err := c.etcd.start(ctx); err != nil {
+		return err
+	}
+	if c.server.process == nil {
+		return nil
 	}
 	return c.waitForAPIServer(ctx)
 }

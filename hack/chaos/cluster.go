@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	api "tokensync.dev/secret-server-operator/api/v1alpha1"
+	"tokensync.dev/secret-server-operator/controllers"
+	"tokensync.dev/secret-server-operator/hack/controlplane"
+)
+
+const (
+	operatorUser = "secret-server-operator"
+	// The operator's own namespace, with its lease, and that of the sessions.
+	operatorNamespace, namespace = "operator", "chaos"
+)
+
+// A cluster is the control plane, as its administrator sees it: directly, whatever the operator's way to it suffers.
+type cluster struct {
+	*controlplane.Cluster
+	client client.Client
+}
+
+// startCluster starts a control plane that serves the CRDs below the directory config.
+func startCluster(ctx context.Context, config, logs string) (*cluster, error) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(corev1.AddToScheme(scheme), rbacv1.AddToScheme(scheme), coordinationv1.AddToScheme(scheme), api.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
+	plane, err := controlplane.Start(ctx, controlplane.Options{
+		CRDPaths: []string{filepath.Join(config, "crd", "bases")},
+		LogDir:   logs,
+	})
+	if err != nil {
+		return nil, err
+	}
+	administrator, err := client.New(plane.Config(), client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, errors.Join(err, plane.Stop())
+	}
+	return &cluster{Cluster: plane, client: administrator}, nil
+}
+
+// admitOperator makes the user whom the operator acts as: with the generated role, that for leader election, and no more.
+func (c *cluster) admitOperator(ctx context.Context, config string) (*rest.Config, error) {
+	for _, name := range []string{operatorNamespace, namespace} {
+		if err := c.client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
+			return nil, err
+		}
+	}
+	everywhere, leading := &rbacv1.ClusterRole{}, &rbacv1.Role{}
+	if err := errors.Join(
+		read(filepath.Join(config, "rbac", "role.yaml"), everywhere),
+		read(filepath.Join(config, "rbac", "leader_election_role.yaml"), leading),
+	); err != nil {
+		return nil, err
+	}
+	leading.Namespace = operatorNamespace
+	subjects := []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: operatorUser}}
+	for _, object := range []client.Object{
+		everywhere, leading,
+		&rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: operatorUser},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: everywhere.Name},
+			Subjects:   subjects,
+		},
+		&rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: operatorUser},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: leading.Name},
+			Subjects:   subjects,
+		},
+	} {
+		if err := c.client.Create(ctx, object); err != nil {
+			return nil, err
+		}
+	}
+	return c.AddUser(operatorUser)
+}
+
+// freeLease takes the lease from whoever holds it.
+func (c *cluster) freeLease(ctx context.Context) error {
+	lease := &coordinationv1.Lease{}
+	lease.Namespace, lease.Name = operatorNamespace, controllers.LeaseName(nil, labels.Everything())
+	return client.IgnoreNotFound(c.client.Delete(ctx, lease))
+}
+
+func read(path string, into any) error {
+	text, err := os.ReadFile(path) //nolint:gosec // the user names the directory
+	if err == nil {
+		err = yaml.UnmarshalStrict(text, into)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}

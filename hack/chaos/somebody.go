@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	api "tokensync.dev/secret-server-operator/api/v1alpha1"
+)
+
+const mergePatch = types.MergePatchType
+
+// meddle does to a session's Secrets what somebody with access might.
+func (c *cluster) meddle(ctx context.Context, k kind, session int) error {
+	name := sessionName(session)
+	switch k {
+	case stateDeleted:
+		name = api.StateSecretName(name)
+		fallthrough
+	case targetDeleted:
+		return client.IgnoreNotFound(c.client.Delete(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}))
+	case stateGarbled:
+		return c.garble(ctx, api.StateSecretName(name))
+	default:
+		return c.garble(ctx, name)
+	}
+}
+
+// garble overwrites every value of a Secret.
+func (c *cluster) garble(ctx context.Context, name string) error {
+	secret := &corev1.Secret{}
+	if err := c.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, secret); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	data := map[string][]byte{}
+	for key := range secret.Data {
+		data[key] = []byte("garbage")
+	}
+	patch, err := json.Marshal(map[string]any{"data": data})
+	if err != nil {
+		return err
+	}
+	return client.IgnoreNotFound(c.client.Patch(ctx, secret, client.RawPatch(mergePatch, patch)))
+}
