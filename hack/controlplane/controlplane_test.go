@@ -213,6 +213,28 @@ func TestCluster(t *testing.T) {
 		}
 	})
 
+	t.Run("etcd comes back with its data", func(t *testing.T) {
+		kept := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "kept-by-etcd"}}
+		create(t, admin, kept)
+		if err := cluster.StopEtcd(); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := admin.Update(ctx, kept.DeepCopy()); err == nil {
+			t.Fatal("something is written while etcd is stopped")
+		}
+		if err := cluster.StartEtcd(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := admin.Get(t.Context(), client.ObjectKeyFromObject(kept), kept); err != nil {
+			t.Fatal(err)
+		}
+		if err := cluster.StartEtcd(t.Context()); err == nil {
+			t.Error("StartEtcd says nothing against starting a second one")
+		}
+	})
+
 	t.Run("the audit log has a line for each request", func(t *testing.T) {
 		config, err := cluster.AddUser("carol")
 		if err != nil {
