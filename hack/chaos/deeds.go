@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -19,16 +20,10 @@ var errSkipped = errors.New("skipped")
 
 // befall does a fault and takes it back. All faults are to be over at end.
 func (w *world) befall(ctx context.Context, f fault, end time.Time) error {
-	deed, turn := w.deedOf(f), func() func() { return func() {} }
-	switch {
-	case f.kind.is(kindGroups[groupAPI].kinds):
-		turn = func() func() { w.apiTurn.Lock(); return w.apiTurn.Unlock }
-	case f.kind.is(kindGroups[groupOperator].kinds):
-		turn = func() func() { w.operatorTurn.Lock(); return w.operatorTurn.Unlock }
-	case f.kind.takesServerDown():
-		turn = func() func() { w.vaultTurn.Lock(); return w.vaultTurn.Unlock }
+	if turn := w.turnOf(f.kind); turn != nil {
+		turn.Lock()
+		defer turn.Unlock()
 	}
-	defer turn()()
 	f.lasts = min(f.lasts, time.Until(end))
 	if f.lasts < 0 || ctx.Err() != nil {
 		w.skipped.add(f.kind)
@@ -39,7 +34,7 @@ func (w *world) befall(ctx context.Context, f fault, end time.Time) error {
 		defer func() { w.servers.mend(time.Now()) }()
 	}
 	w.events.printf("begins  %s", f)
-	err := deed(ctx, f)
+	err := w.deedOf(f.kind)(ctx, f)
 	w.events.printf("ends    %s: %v", f, err)
 	if errors.Is(err, errSkipped) {
 		w.skipped.add(f.kind)
@@ -52,37 +47,37 @@ func (w *world) befall(ctx context.Context, f fault, end time.Time) error {
 	return nil
 }
 
-// deedOf says how a kind of fault is done.
-func (w *world) deedOf(f fault) func(context.Context, fault) error {
-	switch f.kind {
-	case vaultDown:
-		return w.stopVault
-	case tokensWiped:
-		return func(context.Context, fault) error { w.vault.RevokeAll(); return nil }
-	case tokenEnded:
-		return func(context.Context, fault) error { w.vault.ExpireToken(w.poller.token(f.subject)); return nil }
-	case apiDown:
-		return w.stopAPIServer
-	case etcdDown:
-		return w.stopEtcd
-	case apiCut:
-		return func(context.Context, fault) error { w.eachProxy((*proxy).cut); return nil }
-	case leaderReplaced, leaderKilled, standbyKilled:
-		return w.kill
-	case leaderStopped:
-		return w.stop
-	case leaderPaused:
-		return w.pause
-	case leaderPartition:
-		return w.partition
-	case wrongPassword:
-		return w.misspell
-	case rotation:
-		return w.rotate
-	case stateDeleted, stateGarbled, targetEdited, targetDeleted:
-		return w.meddle
+// turnOf is what a kind of fault waits for: one thing at a time befalls each server, and the processes. The plan means it
+// so, but things may take longer than planned.
+func (w *world) turnOf(k kind) *sync.Mutex {
+	switch {
+	case k.is(kindGroups[groupAPI].kinds):
+		return &w.apiTurn
+	case k.is(kindGroups[groupOperator].kinds):
+		return &w.operatorTurn
+	case k.takesServerDown():
+		return &w.vaultTurn
 	}
-	if f.kind.is(kindGroups[groupAPI].kinds) {
+	return nil
+}
+
+// A deed does a fault, waits, and takes it back.
+type deed func(context.Context, fault) error
+
+// deedOf says how a kind of fault is done.
+func (w *world) deedOf(k kind) deed {
+	known := map[kind]deed{
+		vaultDown: w.stopVault, tokensWiped: w.wipeTokens, tokenEnded: w.endToken,
+		apiDown: w.stopAPIServer, etcdDown: w.stopEtcd, apiCut: w.cutConnections,
+		leaderReplaced: w.kill, leaderKilled: w.kill, standbyKilled: w.kill,
+		leaderStopped: w.stop, leaderPaused: w.pause, leaderPartition: w.partition,
+		wrongPassword: w.misspell, rotation: w.rotate,
+		stateDeleted: w.meddle, stateGarbled: w.meddle, targetEdited: w.meddle, targetDeleted: w.meddle, sessionRemade: w.remake,
+	}
+	switch do, ok := known[k]; {
+	case ok:
+		return do
+	case k.is(kindGroups[groupAPI].kinds):
 		return w.disturbAPI
 	}
 	return w.disturbVault
@@ -107,6 +102,21 @@ func (w *world) stopVault(ctx context.Context, f fault) error {
 	w.vault.Down()
 	pass(ctx, f.lasts)
 	return w.vault.Up()
+}
+
+func (w *world) wipeTokens(context.Context, fault) error {
+	w.vault.RevokeAll()
+	return nil
+}
+
+func (w *world) endToken(_ context.Context, f fault) error {
+	w.vault.ExpireToken(w.poller.token(f.subject))
+	return nil
+}
+
+func (w *world) cutConnections(context.Context, fault) error {
+	w.eachProxy((*proxy).cut)
+	return nil
 }
 
 func (w *world) eachProxy(do func(*proxy)) {
@@ -215,13 +225,44 @@ func (w *world) meddle(ctx context.Context, f fault) error {
 	if err := w.cluster.meddle(ctx, f.kind, f.subject); err != nil {
 		return fmt.Errorf("%w: %w", errSkipped, err) // the API server may be down, too
 	}
+	w.forgetCode(f)
 	return nil
+}
+
+// forgetCode allows for what only a state Secret told: which one-time code was used. The same may be sent again.
+func (w *world) forgetCode(f fault) {
+	account := w.scale.accountOf(f.subject)
+	if w.scale.hasCodes(account) && f.kind.is([]kind{stateDeleted, stateGarbled, sessionRemade}) {
+		w.allow(account, 1)
+	}
+}
+
+// remake deletes a session and makes it again. Until then it has no target, and that is its user's doing. A deletion must
+// not hang, whatever is down.
+func (w *world) remake(ctx context.Context, f fault) error {
+	session := w.scale.newSession(f.subject, w.vault.URL())
+	w.poller.blame([]int{f.subject}, true)
+	defer w.poller.blame([]int{f.subject}, false)
+	if err := w.within(ctx, func(ctx context.Context) error { return w.cluster.client.Delete(ctx, session.DeepCopy()) }); err != nil {
+		return fmt.Errorf("%w: %w", errSkipped, err)
+	}
+	w.forgetCode(f)
+	return waitFor(context.WithoutCancel(ctx), longestOutage+returnTimeout, "a deleted session is gone, and made again", func() bool {
+		return w.within(ctx, func(ctx context.Context) error { return w.cluster.client.Create(ctx, session.DeepCopy()) }) == nil
+	})
+}
+
+// within bounds one act of the administrator of the cluster, and does it also while everything ends.
+func (*world) within(ctx context.Context, act func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deedTimeout)
+	defer cancel()
+	return act(ctx)
 }
 
 // misspell puts a wrong password into an account's credentials, and corrects it.
 func (w *world) misspell(ctx context.Context, f fault) error {
 	before := w.turnoverCount()
-	sessions := w.sessionsOf(f.subject)
+	sessions := w.scale.sessionsOf(f.subject)
 	w.poller.blame(sessions, true)
 	defer w.poller.blame(sessions, false)
 	if err := w.writePassword(ctx, f.subject, fmt.Sprintf("wrong-%.9f", f.dose)); err != nil {
@@ -237,7 +278,7 @@ func (w *world) misspell(ctx context.Context, f fault) error {
 // rotate changes a password at the server, and then in the credentials.
 func (w *world) rotate(ctx context.Context, f fault) error {
 	before := w.turnoverCount()
-	sessions := w.sessionsOf(f.subject)
+	sessions := w.scale.sessionsOf(f.subject)
 	w.poller.blame(sessions, true)
 	defer w.poller.blame(sessions, false)
 	w.mu.Lock()
@@ -266,13 +307,4 @@ func (w *world) writePassword(ctx context.Context, account int, password string)
 	ctx, cancel := context.WithTimeout(ctx, deedTimeout)
 	defer cancel()
 	return w.cluster.setPassword(ctx, account, password)
-}
-
-// sessionsOf are those that log in to an account.
-func (w *world) sessionsOf(account int) []int {
-	var sessions []int
-	for i := account; i < w.scale.sessions; i += w.scale.accounts {
-		sessions = append(sessions, i)
-	}
-	return sessions
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -58,11 +59,12 @@ func (f figures) verdict() []line {
 	failed, unexplained := f.failedLogins()
 	s := f.stats
 	return []line{
-		{what: "logins", value: fmt.Sprint(s.Granted(secretservertest.Password))},
-		{what: "refreshes", value: fmt.Sprint(s.Granted(secretservertest.Refresh))},
+		{what: "logins", value: strconv.Itoa(s.Granted(secretservertest.Password))},
+		{what: "refreshes", value: strconv.Itoa(s.Granted(secretservertest.Refresh))},
+		{what: "revocations", value: strconv.Itoa(s.Revocations)},
 		zero("spent refresh tokens sent again", s.SpentRefreshTokensResent),
 		zero("refresh tokens seen twice", s.RefreshTokensSeenTwice),
-		{what: "failed logins where a wrong password was the fault", value: fmt.Sprint(failed - unexplained)},
+		{what: "failed logins where a wrong password was the fault", value: strconv.Itoa(failed - unexplained)},
 		zero("failed logins beyond that", unexplained),
 		zero("accounts locked", len(s.Lockouts)),
 		{what: "seconds of a token that was not valid, all sessions", value: seconds(total)},
@@ -88,7 +90,7 @@ func (f figures) verdict() []line {
 		},
 		{what: "age of the leader, start and end", value: seconds(f.start.age) + ", " + seconds(f.end.age)},
 		{what: "longest pass, at most", value: seconds(f.longest)},
-		{what: "operator processes that ended by themselves", value: fmt.Sprint(f.ends)},
+		{what: "operator processes that ended by themselves", value: strconv.Itoa(f.ends)},
 		zero("panics", f.panics),
 	}
 }
@@ -103,7 +105,7 @@ func (f figures) failedLogins() (failed, unexplained int) {
 }
 
 func zero(what string, n int) line {
-	return line{what: what, value: fmt.Sprint(n), want: "0", bad: n != 0}
+	return line{what: what, value: strconv.Itoa(n), want: "0", bad: n != 0}
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
@@ -141,7 +143,7 @@ func some(n int) string {
 	if n == 0 {
 		return ""
 	}
-	return fmt.Sprint(n)
+	return strconv.Itoa(n)
 }
 
 func (f figures) struckByVault() string {

@@ -34,6 +34,7 @@ const (
 	stateGarbled  kind = "a state Secret garbled"
 	targetEdited  kind = "a target edited"
 	targetDeleted kind = "a target deleted"
+	sessionRemade kind = "a session deleted and made again"
 )
 
 // What happens to the operator's processes.
@@ -74,7 +75,7 @@ var kindGroups = []struct { //nolint:gochecknoglobals // a table
 	}},
 	{"operator", []kind{leaderReplaced, leaderKilled, standbyKilled, leaderPaused, leaderStopped, leaderPartition}},
 	{"credentials", []kind{wrongPassword, rotation}},
-	{"objects", []kind{stateDeleted, stateGarbled, targetEdited, targetDeleted}},
+	{"objects", []kind{stateDeleted, stateGarbled, targetEdited, targetDeleted, sessionRemade}},
 }
 
 // Indexes of kindGroups.

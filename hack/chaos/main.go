@@ -81,9 +81,13 @@ type options struct {
 	logs     string // directory for the directory of logs, which is then kept; "" for a temporary one
 }
 
-// accounts are so many that ten sessions share one.
+// scale has so many accounts that ten sessions share one, and one more: see accountOf.
 func (o options) scale() scale {
-	return scale{length: o.length - overhead, sessions: o.sessions, accounts: (o.sessions + 9) / 10}
+	s := scale{length: o.length - overhead, sessions: o.sessions, accounts: (o.sessions + 9) / 10}
+	if o.sessions > 1 {
+		s.accounts++
+	}
+	return s
 }
 
 func parse(arguments []string, getenv func(string) string, stderr io.Writer) (options, error) {
@@ -111,8 +115,8 @@ func parse(arguments []string, getenv func(string) string, stderr io.Writer) (op
 	if number, err = whole("CHAOS_SESSIONS", *sessions, 100, 1); err != nil {
 		return o, err
 	}
-	o.sessions = int(number) //nolint:gosec // the same
-	o.seed, err = whole("CHAOS_SEED", *seed, uint64(rand.Uint32()), 0)
+	o.sessions = int(number)                                           //nolint:gosec // the same
+	o.seed, err = whole("CHAOS_SEED", *seed, uint64(rand.Uint32()), 0) //nolint:gosec // not secret: it is printed
 	return o, err
 }
 

@@ -39,10 +39,21 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestTenSessionsShareAnAccount(t *testing.T) {
-	for sessions, accounts := range map[int]int{1: 1, 10: 1, 11: 2, 100: 10} {
-		if got := (options{sessions: sessions}).scale().accounts; got != accounts {
-			t.Errorf("%d sessions: %d accounts, want %d", sessions, got, accounts)
+func TestTenSessionsShareAnAccountAndTheLastHasItsOwn(t *testing.T) {
+	for sessions, accounts := range map[int]int{1: 1, 2: 2, 10: 2, 11: 3, 100: 11} {
+		s := (options{sessions: sessions}).scale()
+		if s.accounts != accounts {
+			t.Errorf("%d sessions: %d accounts, want %d", sessions, s.accounts, accounts)
+		}
+		seen := 0
+		for account := range s.accounts {
+			served := s.sessionsOf(account)
+			if seen += len(served); len(served) == 0 || len(served) > 11 || s.hasCodes(account) && len(served) != 1 {
+				t.Errorf("%d sessions: account %d has %v", sessions, account, served)
+			}
+		}
+		if seen != sessions {
+			t.Errorf("%d sessions: %d have an account", sessions, seen)
 		}
 	}
 }

@@ -12,10 +12,13 @@ import (
 	"tokensync.dev/secret-server-operator/controllers/secretserver/secretservertest"
 )
 
-// caName is the ConfigMap that holds the CA of Secret Server.
 const (
+	// The ConfigMap that holds the CA of Secret Server.
 	caName = "vault-ca"
 	caKey  = "ca.crt"
+	// The key of the OTP seed, and the seed.
+	otpKey  = "otp"
+	otpSeed = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 )
 
 func accountName(account int) string { return fmt.Sprintf("svc-%02d", account) }
@@ -24,11 +27,37 @@ func credentialsName(account int) string { return fmt.Sprintf("account-%02d", ac
 
 func sessionName(session int) string { return fmt.Sprintf("session-%03d", session) }
 
-// accountsOf are the accounts of a run, with their first passwords.
-func accountsOf(count int) []secretservertest.Account {
-	accounts := make([]secretservertest.Account, count)
+// accountOf is the account of a session: about ten share one. The last session has one of its own, with one-time codes: there
+// is one login every 30 seconds with these, which would not do for ten.
+func (s scale) accountOf(session int) int {
+	if session == s.sessions-1 {
+		return s.accounts - 1
+	}
+	return session % max(s.accounts-1, 1)
+}
+
+// sessionsOf are those that log in to an account.
+func (s scale) sessionsOf(account int) []int {
+	var sessions []int
+	for i := range s.sessions {
+		if s.accountOf(i) == account {
+			sessions = append(sessions, i)
+		}
+	}
+	return sessions
+}
+
+// hasCodes reports whether an account logs in with one-time codes.
+func (s scale) hasCodes(account int) bool { return account == s.accounts-1 }
+
+// vaultAccounts are the accounts of a run, with their first passwords.
+func (s scale) vaultAccounts() []secretservertest.Account {
+	accounts := make([]secretservertest.Account, s.accounts)
 	for i := range accounts {
 		accounts[i] = secretservertest.Account{Username: accountName(i), Password: password(i, 0), Application: true}
+		if s.hasCodes(i) {
+			accounts[i].OTPSeed = otpSeed
+		}
 	}
 	return accounts
 }
@@ -39,19 +68,30 @@ func password(account, rotations int) string {
 }
 
 // newSession is one of the sessions, which differ in what may differ.
-func newSession(i, accounts int, url string) *api.SecretServerSession {
-	return &api.SecretServerSession{
+func (s scale) newSession(i int, url string) *api.SecretServerSession {
+	account := s.accountOf(i)
+	session := &api.SecretServerSession{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: sessionName(i)},
 		Spec: api.SecretServerSessionSpec{
 			Endpoint: api.Endpoint{
 				URL:            url,
 				CABundleRef:    &api.CABundleReference{Kind: api.CABundleConfigMap, Name: caName, Key: caKey},
-				TimeoutSeconds: 2 + int32(i%4), //nolint:gosec // 2 to 5
+				TimeoutSeconds: 2 + int32(i%4),
 			},
-			Credentials: api.Credentials{SecretRef: api.SecretReference{Name: credentialsName(i % accounts)}},
+			Credentials: api.Credentials{SecretRef: api.SecretReference{Name: credentialsName(account)}},
 			Refresh:     api.Refresh{Percent: []int32{67, 67, 50, 60}[i%4]},
 		},
 	}
+	if s.hasCodes(account) {
+		session.Spec.Credentials.OTPSeedKey = otpKey
+	}
+	if i%3 == 1 {
+		session.Spec.Verification = &api.Verification{IntervalSeconds: 30}
+	}
+	if i%5 == 2 {
+		session.Spec.DeletionPolicy = api.DeletionRevoke
+	}
+	return session
 }
 
 // createObjects makes what a user would: credentials, the CA, the sessions.
@@ -60,18 +100,19 @@ func (c *cluster) createObjects(ctx context.Context, s scale, vault *secretserve
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: caName},
 		Data:       map[string]string{caKey: string(vault.CA())},
 	}}
-	for i, account := range accountsOf(s.accounts) {
+	for i, account := range s.vaultAccounts() {
 		objects = append(objects, &corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: credentialsName(i)},
 			Type:       corev1.SecretTypeBasicAuth,
 			StringData: map[string]string{
 				corev1.BasicAuthUsernameKey: account.Username,
 				corev1.BasicAuthPasswordKey: account.Password,
+				otpKey:                      account.OTPSeed,
 			},
 		})
 	}
 	for i := range s.sessions {
-		objects = append(objects, newSession(i, s.accounts, vault.URL()))
+		objects = append(objects, s.newSession(i, vault.URL()))
 	}
 	for _, object := range objects {
 		if err := c.client.Create(ctx, object); err != nil {

@@ -54,7 +54,7 @@ func (s scale) foulUntil(t time.Duration) (end, fairUntil time.Duration) {
 	if s.length < cycle {
 		span, part = s.length, time.Duration(float64(s.length)*foulShare)
 	}
-	start := t / span * span
+	start := t - t%span
 	if t < start+part {
 		return min(start+part, s.length), 0
 	}
@@ -114,7 +114,8 @@ func streams(s scale) []stream {
 			{wrongPassword, 3, 3 * sec, 12 * sec}, {rotation, 2, 0, 2 * sec},
 		}},
 		{until: s.length, minGap: sec, maxGap: 4 * sec, subjects: s.sessions, choices: []choice{
-			{stateDeleted, 1, 0, 0}, {stateGarbled, 1, 0, 0}, {targetEdited, 1, 0, 0}, {targetDeleted, 1, 0, 0}, {tokenEnded, 1, 0, 0},
+			{stateDeleted, 1, 0, 0}, {stateGarbled, 1, 0, 0}, {targetEdited, 1, 0, 0}, {targetDeleted, 1, 0, 0},
+			{sessionRemade, 1, 0, 0}, {tokenEnded, 1, 0, 0},
 		}},
 		{until: s.length, minGap: 20 * sec, maxGap: 50 * sec, choices: []choice{{tokensWiped, 1, 0, 0}}},
 		longOutage(s),
@@ -149,7 +150,7 @@ func (s stream) faults(dice *rand.Rand, scale scale) []fault {
 		if s.foulOnly {
 			foul, fair := scale.foulUntil(t)
 			if foul == 0 {
-				t = fair + between(dice, 0, s.minGap) //nolint:revive // to the next foul weather
+				t = fair + between(dice, 0, s.minGap)
 				foul, _ = scale.foulUntil(t)
 			}
 			end = foul

@@ -7,8 +7,8 @@ import (
 )
 
 // long and short are the forms of `make chaos` and of continuous integration.
-func long() scale  { return scale{length: 15*time.Minute - overhead, sessions: 100, accounts: 10} }
-func short() scale { return scale{length: 3*time.Minute - overhead, sessions: 100, accounts: 10} }
+func long() scale  { return options{length: 15 * time.Minute, sessions: 100}.scale() }
+func short() scale { return options{length: 3 * time.Minute, sessions: 100}.scale() }
 
 // eachPlan runs a test for plans of several seeds and both lengths.
 func eachPlan(t *testing.T, test func(*testing.T, scale, []fault)) {

@@ -169,18 +169,22 @@ func isWatch(r *http.Request) bool {
 func refuse(w http.ResponseWriter, failure *apierrors.StatusError) {
 	status := failure.Status()
 	status.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
+	body, err := json.Marshal(status)
+	if err != nil {
+		panic(err) // it is plain data
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(int(status.Code))
-	_ = json.NewEncoder(w).Encode(status) //nolint:errcheck // the client may be gone
+	_, _ = w.Write(body)
 }
 
 // nowhere takes an answer that gets lost.
 type nowhere struct{ header http.Header }
 
-func (n *nowhere) Header() http.Header         { return n.header }
-func (n *nowhere) Write(p []byte) (int, error) { return len(p), nil }
-func (n *nowhere) WriteHeader(int)             {}
-func (n *nowhere) Flush()                      {}
+func (n *nowhere) Header() http.Header       { return n.header }
+func (*nowhere) Write(p []byte) (int, error) { return len(p), nil }
+func (*nowhere) WriteHeader(int)             {}
+func (*nowhere) Flush()                      {}
 
 // slowBody is the body of a watch, which may be slow.
 type slowBody struct {

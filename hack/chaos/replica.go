@@ -45,7 +45,7 @@ func (r *replica) run(ctx context.Context, started chan<- struct{}) error {
 		r.mu.Unlock()
 		if started != nil {
 			close(started)
-			started = nil //nolint:revive // it is told once
+			started = nil
 		}
 		select {
 		case <-ctx.Done():

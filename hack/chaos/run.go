@@ -73,7 +73,7 @@ func (r *run) say(format string, args ...any) {
 func (r *run) setUp(ctx context.Context, cancel context.CancelCauseFunc) error {
 	var err error
 	r.say("a fake Secret Server with tokens of %s, and the control plane", seconds(tokenLifetime))
-	if r.vault, err = openVault(accountsOf(r.scale.accounts), r.options.seed); err != nil {
+	if r.vault, err = openVault(r.scale.vaultAccounts(), r.options.seed); err != nil {
 		return err
 	}
 	r.afterwards(func() error { r.vault.Close(); return nil })

@@ -29,66 +29,89 @@ func openVault(accounts []secretservertest.Account, seed uint64) (*secretservert
 		PasswordChangeWipesTokens: true,
 		OTPSingleUse:              true,
 	})
-	return server, server.StartTLS()
+	if err := server.StartTLS(); err != nil {
+		return nil, err
+	}
+	return server, nil
 }
 
 // vaultFaults are what Secret Server is to do to requests; nil for a kind that is done by other means.
-//
-// A login whose answer is lost may have counted as a bad one, as far as the operator can know, and after four of them it
-// spares the account for an hour: see the handbook. That is a promise of its own and no recovery within a minute could
-// follow. So such an answer befalls all requests at once, where the operator must not knock again, or else refreshes and
-// one login alone.
 func vaultFaults(f fault, now time.Time) []secretservertest.Fault {
 	some := 0.3 + 0.7*f.dose
-	all := secretservertest.Fault{Operation: secretservertest.Any}
-	grants := secretservertest.Fault{Operation: secretservertest.Grant, Probability: some}
-	lost := func(shape secretservertest.Fault) []secretservertest.Fault {
-		refreshes, login := shape, shape
-		refreshes.Operation, refreshes.Probability = secretservertest.Refresh, some
-		login.Operation, login.Count = secretservertest.Password, 1
-		return []secretservertest.Fault{refreshes, login}
+	if shape, ok := toAll(f); ok {
+		shape.Operation = secretservertest.Any
+		return []secretservertest.Fault{shape}
 	}
-	seconds := 1 + int(4*f.dose)
+	if shape, ok := toGrants(f, now); ok {
+		shape.Operation, shape.Probability = secretservertest.Grant, some
+		return []secretservertest.Fault{shape}
+	}
+	if shape, ok := toAnswers(f.kind); ok {
+		login := shape
+		login.Operation, login.Count = secretservertest.Password, 1
+		shape.Operation, shape.Probability = secretservertest.Refresh, some
+		return []secretservertest.Fault{shape, login}
+	}
+	return nil
+}
+
+// toAll is what befalls every request.
+func toAll(f fault) (shape secretservertest.Fault, ok bool) {
 	switch f.kind {
 	case vaultSlow:
-		all.Delay = time.Duration(f.dose * float64(1500*time.Millisecond))
-		return []secretservertest.Fault{all}
+		return secretservertest.Fault{Delay: time.Duration(f.dose * float64(1500*time.Millisecond))}, true
 	case vaultHangs:
-		all.Delay, all.Effect = hangTime, secretservertest.Drop
-		return []secretservertest.Fault{all}
+		return secretservertest.Fault{Delay: hangTime, Effect: secretservertest.Drop}, true
 	case vaultHangsDone:
-		all.Delay, all.Processed = hangTime, true
-		return []secretservertest.Fault{all}
-	case vaultFails:
-		grants.Effect, grants.Status = secretservertest.Status, http.StatusInternalServerError
-		return []secretservertest.Fault{grants}
-	case vaultGateway:
-		return lost(secretservertest.Fault{Effect: secretservertest.Status, Status: http.StatusBadGateway})
-	case vaultThrottles:
-		grants.Effect, grants.Status = secretservertest.Status, http.StatusTooManyRequests
-		grants.Header = map[string]string{"Retry-After": strconv.Itoa(seconds)}
-		return []secretservertest.Fault{grants}
-	case vaultBusy:
-		grants.Effect, grants.Status = secretservertest.Status, http.StatusServiceUnavailable
-		until := now.Add(f.lasts + time.Duration(seconds)*time.Second).UTC()
-		grants.Header = map[string]string{"Retry-After": until.Format(http.TimeFormat)}
-		return []secretservertest.Fault{grants}
-	case vaultHTML:
-		grants.Effect = secretservertest.HTML
-		return []secretservertest.Fault{grants}
-	case vaultResets:
-		return lost(secretservertest.Fault{Effect: secretservertest.Drop})
-	case vaultLoses:
-		return lost(secretservertest.Fault{Effect: secretservertest.Drop, Processed: true})
-	case vaultHalves:
-		return lost(secretservertest.Fault{Effect: secretservertest.Half})
-	case vaultTruncates:
-		return lost(secretservertest.Fault{Effect: secretservertest.Truncate})
-	case vaultOmits:
-		return lost(secretservertest.Fault{Effect: secretservertest.Alter, Omit: []string{"access_token"}})
-	case vaultDrips:
-		return lost(secretservertest.Fault{Effect: secretservertest.Drip})
+		return secretservertest.Fault{Delay: hangTime, Processed: true}, true
 	default:
-		return nil
+		return secretservertest.Fault{}, false
+	}
+}
+
+// toGrants is what befalls some grants, each of which the operator knows was not decided, or does not count as a bad login.
+func toGrants(f fault, now time.Time) (shape secretservertest.Fault, ok bool) {
+	wait := time.Duration(1+int(4*f.dose)) * time.Second
+	asking := func(status int, retryAfter string) secretservertest.Fault {
+		header := map[string]string{"Retry-After": retryAfter}
+		return secretservertest.Fault{Effect: secretservertest.Status, Status: status, Header: header}
+	}
+	switch f.kind {
+	case vaultFails:
+		return secretservertest.Fault{Effect: secretservertest.Status, Status: http.StatusInternalServerError}, true
+	case vaultThrottles:
+		return asking(http.StatusTooManyRequests, strconv.Itoa(int(wait.Seconds()))), true
+	case vaultBusy:
+		return asking(http.StatusServiceUnavailable, now.Add(f.lasts+wait).UTC().Format(http.TimeFormat)), true
+	case vaultHTML:
+		return secretservertest.Fault{Effect: secretservertest.HTML}, true
+	default:
+		return secretservertest.Fault{}, false
+	}
+}
+
+// toAnswers is what befalls the answers to some refreshes, and to one login.
+//
+// A login whose answer is lost may have counted as a bad one, as far as the operator can know, and after four of them it
+// spares the account for an hour: see the handbook. That is a promise of its own, and no recovery within a minute could
+// follow. So several answers in a row are lost only with all others, as toAll does it: there the operator must not knock.
+func toAnswers(k kind) (shape secretservertest.Fault, ok bool) {
+	switch k {
+	case vaultGateway:
+		return secretservertest.Fault{Effect: secretservertest.Status, Status: http.StatusBadGateway}, true
+	case vaultResets:
+		return secretservertest.Fault{Effect: secretservertest.Drop}, true
+	case vaultLoses:
+		return secretservertest.Fault{Effect: secretservertest.Drop, Processed: true}, true
+	case vaultHalves:
+		return secretservertest.Fault{Effect: secretservertest.Half}, true
+	case vaultTruncates:
+		return secretservertest.Fault{Effect: secretservertest.Truncate}, true
+	case vaultOmits:
+		return secretservertest.Fault{Effect: secretservertest.Alter, Omit: []string{"access_token"}}, true
+	case vaultDrips:
+		return secretservertest.Fault{Effect: secretservertest.Drip}, true
+	default:
+		return secretservertest.Fault{}, false
 	}
 }
