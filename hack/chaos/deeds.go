@@ -18,12 +18,13 @@ const (
 // errSkipped says that there was no way to do a fault.
 var errSkipped = errors.New("skipped")
 
-// befall does a fault and takes it back. All faults are to be over at end.
-func (w *world) befall(ctx context.Context, f fault, end time.Time) error {
+// befall does a fault and takes it back. It is over when its time is, counted from start, whatever held it up.
+func (w *world) befall(ctx context.Context, f fault, start time.Time) error {
 	if turn := w.turnOf(f.kind); turn != nil {
 		turn.Lock()
 		defer turn.Unlock()
 	}
+	end := start.Add(w.scale.latest(f))
 	f.lasts = min(f.lasts, time.Until(end))
 	if f.lasts < 0 || ctx.Err() != nil {
 		w.skipped.add(f.kind)
@@ -265,7 +266,7 @@ func (w *world) misspell(ctx context.Context, f fault) error {
 	sessions := w.scale.sessionsOf(f.subject)
 	w.poller.blame(sessions, true)
 	defer w.poller.blame(sessions, false)
-	if err := w.writePassword(ctx, f.subject, fmt.Sprintf("wrong-%.9f", f.dose)); err != nil {
+	if err := w.writePassword(ctx, f.subject, fmt.Sprintf("%swrong-%.9f", passwordMark, f.dose)); err != nil {
 		return fmt.Errorf("%w: %w", errSkipped, err)
 	}
 	pass(ctx, f.lasts)

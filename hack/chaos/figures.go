@@ -38,7 +38,8 @@ type figures struct {
 	start, end     resources
 	longest        time.Duration // pass
 	ends           int           // processes that ended by themselves, as they do when they lose their lease
-	panics         int
+	panics, leaks  int           // in the operators' logs
+	sick           int           // replicas whose probes fail at the end
 }
 
 // A line is one of the table. One that is not good fails the run.
@@ -91,7 +92,9 @@ func (f figures) verdict() []line {
 		{what: "age of the leader, start and end", value: seconds(f.start.age) + ", " + seconds(f.end.age)},
 		{what: "longest pass, at most", value: seconds(f.longest)},
 		{what: "operator processes that ended by themselves", value: strconv.Itoa(f.ends)},
+		zero("replicas whose probes fail at the end", f.sick),
 		zero("panics", f.panics),
+		zero("secrets in the operator's logs", f.leaks),
 	}
 }
 

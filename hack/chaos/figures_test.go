@@ -45,6 +45,8 @@ func TestWhatFailsARun(t *testing.T) {
 		"no look at goroutines": {func(f *figures) { f.end.goroutines = 0 }, "goroutines"},
 		"a larger heap":         {func(f *figures) { f.end.heap *= 4 }, "heap"},
 		"a panic":               {func(f *figures) { f.panics = 1 }, "panics"},
+		"a leak":                {func(f *figures) { f.leaks = 1 }, "secrets"},
+		"a sick replica":        {func(f *figures) { f.sick = 1 }, "probes"},
 	}
 	if lines := bad(func() []line { f := good(); return f.verdict() }()); len(lines) != 0 {
 		t.Fatalf("a good run fails: %+v", lines)

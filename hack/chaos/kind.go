@@ -94,3 +94,8 @@ func (k kind) is(kinds []kind) bool { return slices.Contains(kinds, k) }
 func (k kind) takesServerDown() bool {
 	return k != tokensWiped && k != tokenEnded && (k.is(kindGroups[groupVault].kinds) || k.is(kindGroups[groupAPI].kinds))
 }
+
+// disturbsLeader reports whether such a fault may take the lease from its leader.
+func (k kind) disturbsLeader() bool {
+	return k.is(kindGroups[groupOperator].kinds) || k == apiDown || k == etcdDown
+}

@@ -62,9 +62,12 @@ func (s scale) vaultAccounts() []secretservertest.Account {
 	return accounts
 }
 
+// passwordMark is in every password, right or wrong, and in nothing else.
+const passwordMark = "Passw0rd-of-"
+
 // password is that of an account after so many rotations.
 func password(account, rotations int) string {
-	return fmt.Sprintf("password-%02d-%d", account, rotations)
+	return fmt.Sprintf("%s%s-%d", passwordMark, accountName(account), rotations)
 }
 
 // newSession is one of the sessions, which differ in what may differ.

@@ -61,6 +61,18 @@ func (s scale) foulUntil(t time.Duration) (end, fairUntil time.Duration) {
 	return 0, start + span
 }
 
+// latest is when a fault is to be over.
+func (s scale) latest(f fault) time.Duration {
+	end := s.length
+	if foul, _ := s.foulUntil(f.at); foul > 0 && f.kind.takesServerDown() && f.lasts < shortestOutage {
+		end = foul
+	}
+	if f.at < s.steadyFrom() && f.kind.disturbsLeader() {
+		end = min(end, s.steadyFrom())
+	}
+	return end
+}
+
 // A choice is a kind that a stream may choose.
 type choice struct {
 	kind     kind
@@ -76,6 +88,7 @@ type stream struct {
 	foulOnly       bool
 	subjects       int
 	inTurn         bool // each subject once, in random order, before any again
+	entire         bool // its faults end before until, or there is none: a pause that is cut short does not outlast a lease
 }
 
 func newPlan(seed uint64, s scale) []fault {
@@ -104,9 +117,9 @@ func streams(s scale) []stream {
 			{vaultDrips, 1, 2 * sec, 5 * sec},
 		}},
 		{foulOnly: true, until: steady, minGap: sec, maxGap: 5 * sec, choices: append(
-			[]choice{{apiDown, 2, 2 * sec, 5 * sec}, {etcdDown, 2, 2 * sec, 6 * sec}}, wayToAPIServer()...)},
+			[]choice{{apiDown, 1, 2 * sec, 5 * sec}, {etcdDown, 1, sec, 3 * sec}}, wayToAPIServer()...)}, // some 10 s more, until it is back
 		{foulOnly: true, from: steady, until: s.length, minGap: sec, maxGap: 5 * sec, choices: wayToAPIServer()},
-		{from: 2 * sec, until: steady, minGap: 2 * sec, maxGap: 8 * sec, subjects: replicaCount, choices: []choice{
+		{from: 2 * sec, until: steady, minGap: 2 * sec, maxGap: 8 * sec, subjects: replicaCount, entire: true, choices: []choice{
 			{leaderReplaced, 12, 0, 0}, {leaderKilled, 2, shortestVacancy, longestVacancy}, {standbyKilled, 2, 0, 0},
 			{leaderStopped, 3, 0, 0}, {leaderPaused, 1, shortestPause, longestPause}, {leaderPartition, 1, shortestPartition, longestPartition},
 		}},
@@ -117,7 +130,7 @@ func streams(s scale) []stream {
 			{stateDeleted, 1, 0, 0}, {stateGarbled, 1, 0, 0}, {targetEdited, 1, 0, 0}, {targetDeleted, 1, 0, 0},
 			{sessionRemade, 1, 0, 0}, {tokenEnded, 1, 0, 0},
 		}},
-		{until: s.length, minGap: 20 * sec, maxGap: 50 * sec, choices: []choice{{tokensWiped, 1, 0, 0}}},
+		{until: s.length, minGap: 50 * sec, maxGap: 120 * sec, choices: []choice{{tokensWiped, 1, 0, 0}}},
 		longOutage(s),
 	}
 }
@@ -158,11 +171,17 @@ func (s stream) faults(dice *rand.Rand, scale scale) []fault {
 		if t >= s.until || t >= end {
 			return faults
 		}
+		if s.entire {
+			end = s.until
+		}
 		if len(turns) == 0 && s.subjects > 0 {
 			turns = dice.Perm(s.subjects)
 		}
 		c := s.choose(dice)
 		f := fault{at: t, kind: c.kind, dose: dice.Float64(), lasts: min(between(dice, c.min, c.max), end-t)}
+		if s.entire && f.lasts < c.min {
+			continue
+		}
 		switch {
 		case s.inTurn:
 			f.subject, turns = turns[0], turns[1:]

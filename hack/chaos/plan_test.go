@@ -58,8 +58,8 @@ func TestAPlanIsInOrderAndEndsInTime(t *testing.T) {
 		t.Helper()
 		var last time.Duration
 		for _, f := range plan {
-			if f.at < last || f.lasts < 0 || f.at+f.lasts > s.length && f.lasts < shortestOutage {
-				t.Errorf("%s, of %s", f, s.length)
+			if f.at < last || f.lasts < 0 || f.at+f.lasts > s.latest(f) || s.latest(f) > s.length {
+				t.Errorf("%s, by %s of %s", f, s.latest(f), s.length)
 			}
 			last = f.at
 		}
@@ -109,7 +109,10 @@ func TestTheLastThirdIsSteady(t *testing.T) {
 	eachPlan(t, func(t *testing.T, s scale, plan []fault) {
 		t.Helper()
 		for _, f := range plan {
-			if f.at >= s.steadyFrom() && (f.kind.is(kindGroups[groupOperator].kinds) || f.kind == apiDown || f.kind == etcdDown) {
+			if f.kind.is(kindGroups[groupOperator].kinds) && f.at+f.lasts > s.steadyFrom() {
+				t.Errorf("%s, steady from %s", f, s.steadyFrom())
+			}
+			if f.at >= s.steadyFrom() && f.kind.disturbsLeader() {
 				t.Errorf("%s, steady from %s", f, s.steadyFrom())
 			}
 		}

@@ -211,10 +211,7 @@ func resourcesOf(m operator.Metrics, now time.Time) resources {
 // faults does all faults of the plan; it returns when they are over.
 func (r *run) faults(ctx context.Context, plan []fault) error {
 	start := time.Now()
-	end := start.Add(r.scale.length)
 	r.say("%d faults in %s", len(plan), seconds(r.scale.length))
-	r.servers.fail()
-	r.servers.mend(start)
 	var tasks sync.WaitGroup
 	var mu sync.Mutex
 	var errs []error
@@ -224,7 +221,7 @@ func (r *run) faults(ctx context.Context, plan []fault) error {
 			break
 		}
 		tasks.Go(func() {
-			if err := r.befall(ctx, f, end); err != nil {
+			if err := r.befall(ctx, f, start); err != nil {
 				mu.Lock()
 				errs = append(errs, err)
 				mu.Unlock()
@@ -258,6 +255,7 @@ func (r *run) recover(ctx context.Context) error {
 		}
 		good = err == nil && r.notCurrentSince(begun) == 0
 	}
+	r.figures.sick = r.sick(ctx)
 	r.figures.books = r.poller.book()
 	r.figures.recovery = recoveryOf(r.figures.books, calm, time.Now())
 	for _, i := range r.figures.recovery.missing {
@@ -294,6 +292,7 @@ func (r *run) judge() error {
 			return err
 		}
 		f.panics += bytes.Count(text, []byte("panic:")) + bytes.Count(text, []byte("fatal error:"))
+		f.leaks += r.leaks(text)
 	}
 	table := f.table()
 	_, _ = io.WriteString(r.out, table) //nolint:errcheck // for people
@@ -304,6 +303,35 @@ func (r *run) judge() error {
 		return nil
 	}
 	return errFailed
+}
+
+// leaks counts the secrets in a log, as far as they are known here.
+func (r *run) leaks(text []byte) int {
+	secrets := []string{passwordMark, otpSeed}
+	for i := range r.scale.sessions {
+		if token := r.poller.token(i); token != "" {
+			secrets = append(secrets, token)
+		}
+	}
+	n := 0
+	for _, secret := range secrets {
+		n += bytes.Count(text, []byte(secret))
+	}
+	return n
+}
+
+// sick is how many replicas have a probe that fails.
+func (r *run) sick(ctx context.Context) int {
+	n := 0
+	for _, replica := range r.replicas {
+		probing, cancel := context.WithTimeout(ctx, scrapeTimeout)
+		if err := errors.Join(replica.current().Healthy(probing), replica.current().Ready(probing)); err != nil {
+			r.say("%s: %v", replica.describe(), err)
+			n++
+		}
+		cancel()
+	}
+	return n
 }
 
 // keepJournal writes what Secret Server was asked, for whoever looks into a failure. It holds no secrets.

@@ -45,7 +45,7 @@ func newWorld(o options, logs string) (*world, error) {
 	}
 	return &world{
 		scale: o.scale(), logs: logs, events: events,
-		servers: &servers{}, hits: newHits(), times: newHits(), skipped: newHits(),
+		servers: &servers{since: time.Now()}, hits: newHits(), times: newHits(), skipped: newHits(),
 		passwords: map[int]int{}, allowed: map[string]int{},
 	}, nil
 }
