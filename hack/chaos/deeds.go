@@ -240,6 +240,9 @@ func (w *world) forgetCode(f fault) {
 
 // remake deletes a session and makes it again. Until then it has no target, and that is its user's doing. A deletion must
 // not hang, whatever is down.
+//
+// Its Secrets are deleted as well: if its deletion and its return both fall into an outage of the API server, the garbage
+// collector knows of neither and keeps them for ever, and the operator leaves alone what belongs to another session.
 func (w *world) remake(ctx context.Context, f fault) error {
 	session := w.scale.newSession(f.subject, w.vault.URL())
 	w.poller.blame([]int{f.subject}, true)
@@ -249,7 +252,7 @@ func (w *world) remake(ctx context.Context, f fault) error {
 	}
 	w.forgetCode(f)
 	return waitFor(context.WithoutCancel(ctx), longestOutage+returnTimeout, "a deleted session is gone, and made again", func() bool {
-		return w.within(ctx, func(ctx context.Context) error { return w.cluster.client.Create(ctx, session.DeepCopy()) }) == nil
+		return w.within(ctx, func(ctx context.Context) error { return w.cluster.remake(ctx, session) }) == nil
 	})
 }
 

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -45,4 +47,19 @@ func (c *cluster) garble(ctx context.Context, name string) error {
 		return err
 	}
 	return client.IgnoreNotFound(c.client.Patch(ctx, secret, client.RawPatch(mergePatch, patch)))
+}
+
+// remake makes a session that was deleted again. It is an error as long as it is not gone.
+func (c *cluster) remake(ctx context.Context, session *api.SecretServerSession) error {
+	err := c.client.Get(ctx, client.ObjectKeyFromObject(session), &api.SecretServerSession{})
+	if !apierrors.IsNotFound(err) {
+		return errors.Join(errors.New("it is still there"), err)
+	}
+	for _, name := range []string{session.Name, api.StateSecretName(session.Name)} {
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: session.Namespace, Name: name}}
+		if err := client.IgnoreNotFound(c.client.Delete(ctx, secret)); err != nil {
+			return err
+		}
+	}
+	return c.client.Create(ctx, session.DeepCopy())
 }
