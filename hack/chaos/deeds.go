@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 const (
@@ -247,13 +249,23 @@ func (w *world) remake(ctx context.Context, f fault) error {
 	session := w.scale.newSession(f.subject, w.vault.URL())
 	w.poller.blame([]int{f.subject}, true)
 	defer w.poller.blame([]int{f.subject}, false)
-	if err := w.within(ctx, func(ctx context.Context) error { return w.cluster.client.Delete(ctx, session.DeepCopy()) }); err != nil {
-		return fmt.Errorf("%w: %w", errSkipped, err)
+	gone := func(ctx context.Context) error {
+		return client.IgnoreNotFound(w.cluster.client.Delete(ctx, session.DeepCopy()))
+	}
+	// An attempt without an answer may have worked, so there is no going back after the first.
+	if err := w.insist(ctx, "a session is deleted", gone); err != nil {
+		return err
 	}
 	w.forgetCode(f)
-	return waitFor(context.WithoutCancel(ctx), longestOutage+returnTimeout, "a deleted session is gone, and made again", func() bool {
-		return w.within(ctx, func(ctx context.Context) error { return w.cluster.remake(ctx, session) }) == nil
+	return w.insist(ctx, "a deleted session is gone, and made again", func(ctx context.Context) error {
+		return w.cluster.remake(ctx, session)
 	})
+}
+
+// insist repeats an act of the administrator of the cluster until it works, also while everything ends.
+func (w *world) insist(ctx context.Context, what string, act func(context.Context) error) error {
+	ctx = context.WithoutCancel(ctx)
+	return waitFor(ctx, longestOutage+returnTimeout, what, func() bool { return w.within(ctx, act) == nil })
 }
 
 // within bounds one act of the administrator of the cluster, and does it also while everything ends.
@@ -269,11 +281,13 @@ func (w *world) misspell(ctx context.Context, f fault) error {
 	sessions := w.scale.sessionsOf(f.subject)
 	w.poller.blame(sessions, true)
 	defer w.poller.blame(sessions, false)
-	if err := w.writePassword(ctx, f.subject, fmt.Sprintf("%swrong-%.9f", passwordMark, f.dose)); err != nil {
-		return fmt.Errorf("%w: %w", errSkipped, err)
-	}
+	// Without an answer it may stand there all the same.
+	wrong := w.writePassword(ctx, f.subject, fmt.Sprintf("%swrong-%.9f", passwordMark, f.dose))
 	pass(ctx, f.lasts)
 	err := w.correct(ctx, f.subject)
+	if wrong != nil && err == nil {
+		err = fmt.Errorf("%w: %w", errSkipped, wrong)
+	}
 	// One login finds it out, and one more each time an operator process may have died before it could note that.
 	w.allow(f.subject, 1+w.turnoverCount()-before)
 	return err
@@ -301,14 +315,11 @@ func (w *world) correct(ctx context.Context, account int) error {
 	w.mu.Lock()
 	right := password(account, w.passwords[account])
 	w.mu.Unlock()
-	ctx = context.WithoutCancel(ctx)
-	return waitFor(ctx, longestOutage+returnTimeout, "the right password is written", func() bool {
-		return w.writePassword(ctx, account, right) == nil
+	return w.insist(ctx, "the right password is written", func(ctx context.Context) error {
+		return w.cluster.setPassword(ctx, account, right)
 	})
 }
 
 func (w *world) writePassword(ctx context.Context, account int, password string) error {
-	ctx, cancel := context.WithTimeout(ctx, deedTimeout)
-	defer cancel()
-	return w.cluster.setPassword(ctx, account, password)
+	return w.within(ctx, func(ctx context.Context) error { return w.cluster.setPassword(ctx, account, password) })
 }

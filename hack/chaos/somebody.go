@@ -49,10 +49,13 @@ func (c *cluster) garble(ctx context.Context, name string) error {
 	return client.IgnoreNotFound(c.client.Patch(ctx, secret, client.RawPatch(mergePatch, patch)))
 }
 
-// remake makes a session that was deleted again. It is an error as long as it is not gone.
+// remake makes a session that was deleted again. It is an error as long as the deleted one is not gone.
 func (c *cluster) remake(ctx context.Context, session *api.SecretServerSession) error {
-	err := c.client.Get(ctx, client.ObjectKeyFromObject(session), &api.SecretServerSession{})
-	if !apierrors.IsNotFound(err) {
+	there := &api.SecretServerSession{}
+	switch err := c.client.Get(ctx, client.ObjectKeyFromObject(session), there); {
+	case err == nil && there.DeletionTimestamp.IsZero():
+		return nil // made already, by an attempt without an answer
+	case !apierrors.IsNotFound(err):
 		return errors.Join(errors.New("it is still there"), err)
 	}
 	for _, name := range []string{session.Name, api.StateSecretName(session.Name)} {
