@@ -109,6 +109,7 @@ crash-safety: ## Break the operator in memory, CHECKS=1500 times in each of seve
 outage: ## Take Secret Server away from 2,000 sessions for OUTAGE=10m, three times: how often is it asked, how soon are all current?
 	@assets=$$(hack/controlplane/build.sh) && KUBEBUILDER_ASSETS=$$assets OUTAGE=$(OUTAGE) \
 	  go test -count=1 -timeout=90m ./controllers -run=TestControllers -v -ginkgo.v -ginkgo.focus='goes down for all its sessions'
+
 .PHONY: chaos
 chaos: build ## Let everything go wrong, and see sessions survive (CHAOS_SECONDS=900, CHAOS_SEED, CHAOS_SESSIONS=100).
 	$(GO_BUILD) -o bin/chaos ./hack/chaos
