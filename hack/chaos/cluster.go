@@ -90,11 +90,21 @@ func (c *cluster) admitOperator(ctx context.Context, config string) (*rest.Confi
 	return c.AddUser(operatorUser)
 }
 
-// freeLease takes the lease from whoever holds it.
-func (c *cluster) freeLease(ctx context.Context) error {
+// leaseFreer returns what frees the lease, as it is now, of a leader that will be dead for sure by then. Should somebody have
+// written the lease meanwhile, also if the request is carried out late, it stays: two leaders at a time are no fault of the
+// operator's.
+func (c *cluster) leaseFreer(ctx context.Context) func(context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, deedTimeout)
+	defer cancel()
 	lease := &coordinationv1.Lease{}
-	lease.Namespace, lease.Name = operatorNamespace, controllers.LeaseName(nil, labels.Everything())
-	return client.IgnoreNotFound(c.client.Delete(ctx, lease))
+	name := client.ObjectKey{Namespace: operatorNamespace, Name: controllers.LeaseName(nil, labels.Everything())}
+	err := c.client.Get(ctx, name, lease)
+	return func(ctx context.Context) error {
+		if err != nil {
+			return err
+		}
+		return c.client.Delete(ctx, lease, client.Preconditions{UID: &lease.UID, ResourceVersion: &lease.ResourceVersion})
+	}
 }
 
 func read(path string, into any) error {

@@ -157,30 +157,28 @@ func (w *world) stopEtcd(ctx context.Context, f fault) error {
 
 // kill kills a replica; another process takes its place at once.
 func (w *world) kill(ctx context.Context, f fault) error {
-	victim := w.replicas.leaderOr(ctx, f.subject)
-	if f.kind == standbyKilled {
-		victim = w.replicas.other(victim)
+	leader, none := w.replicas.leader(ctx)
+	victim := leader
+	switch {
+	case none != nil: // the moment at which nobody leads is as good as any other
+		victim = w.replicas[f.subject]
+	case f.kind == standbyKilled:
+		victim = w.replicas.other(leader)
 	}
 	w.turnover()
+	free := func(context.Context) error { return none }
+	if f.kind == leaderReplaced && none == nil {
+		free = w.cluster.leaseFreer(ctx)
+	}
 	w.events.printf("kill %s", victim.describe())
 	if err := victim.current().Kill(); err != nil {
 		return err
 	}
-	if f.kind == leaderReplaced {
-		w.freeLease(ctx)
+	if err := w.within(ctx, free); err != nil {
+		w.events.printf("the lease is not freed, and runs out: %v", err)
 	}
 	pass(ctx, f.lasts)
 	return nil
-}
-
-// freeLease lets a standby take over at once. It may be called only when the one who holds the lease is dead for sure; if the
-// API server is down, the lease runs out as it does otherwise.
-func (w *world) freeLease(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, deedTimeout)
-	defer cancel()
-	if err := w.cluster.freeLease(ctx); err != nil {
-		w.events.printf("the lease is not freed: %v", err)
-	}
 }
 
 // stop ends the leader in order. One that cannot, since the API server is not there to take its lease back, is no fault of
