@@ -28,7 +28,7 @@ type scale struct {
 }
 
 const (
-	// A cycle of the weather: servers fail in its first part, foul weather, and are well for the rest, fair weather, while
+	// A cycle of the weather: servers are well in its first part, fair weather, and fail in the rest, foul weather, while
 	// all other faults go on. The fair part is longer than recoveryBound, so that there is something to be measured.
 	cycle, foulPart = 200 * time.Second, 90 * time.Second
 	// foulShare is that of the only cycle of a run which is shorter than that.
@@ -49,16 +49,17 @@ const (
 func (s scale) steadyFrom() time.Duration { return s.length * 2 / 3 }
 
 // foulUntil is the end of the foul weather at t; zero: the weather is fair. fairUntil is when the next foul weather begins.
+// A run ends with foul weather, so that there is something to recover from.
 func (s scale) foulUntil(t time.Duration) (end, fairUntil time.Duration) {
 	span, part := cycle, foulPart
 	if s.length < cycle {
 		span, part = s.length, time.Duration(float64(s.length)*foulShare)
 	}
 	start := t - t%span
-	if t < start+part {
-		return min(start+part, s.length), 0
+	if turn := start + span - part; t < turn {
+		return 0, turn
 	}
-	return 0, start + span
+	return min(start+span, s.length), 0
 }
 
 // latest is when a fault is to be over.
@@ -149,7 +150,7 @@ func longOutage(s scale) stream {
 		return stream{}
 	}
 	return stream{
-		from: cycle, until: cycle + 5*sec, minGap: sec, maxGap: 4 * sec,
+		from: 2*cycle - foulPart, until: 2*cycle - foulPart + 5*sec, minGap: sec, maxGap: 4 * sec,
 		choices: []choice{{apiDown, 1, shortestOutage, longestOutage}},
 	}
 }
@@ -179,6 +180,7 @@ func (s stream) faults(dice *rand.Rand, scale scale) []fault {
 		}
 		c := s.choose(dice)
 		f := fault{at: t, kind: c.kind, dose: dice.Float64(), lasts: min(between(dice, c.min, c.max), end-t)}
+		f.lasts = min(f.lasts, scale.latest(f)-t)
 		if s.entire && f.lasts < c.min {
 			continue
 		}

@@ -15,6 +15,9 @@ import (
 const (
 	// restartPause is how long a replica that ended by itself is left alone. One that was ended is started at once.
 	restartPause = time.Second
+	// leastLife is how long a process lives at least if it leads and loses its lease. One that does not find the API server
+	// ends sooner.
+	leastLife = 5 * time.Second
 	// scrapeTimeout bounds one look at a replica, which may be paused.
 	scrapeTimeout = time.Second
 	// stopTimeout is above the operator's own bound for ending in order.
@@ -30,12 +33,14 @@ type replica struct {
 	mu      sync.Mutex
 	process *operator.Process
 	ends    int // of processes that ended by themselves
+	lost    int // those of them that may have led
 }
 
 // run keeps a process running until the context ends. It is an error if none can be started, or the last one does not end
 // in order.
 func (r *replica) run(ctx context.Context, started chan<- struct{}) error {
 	for {
+		begun := time.Now()
 		process, err := operator.Start(ctx, r.options)
 		if err != nil {
 			return err
@@ -59,6 +64,9 @@ func (r *replica) run(ctx context.Context, started chan<- struct{}) error {
 		}
 		r.mu.Lock()
 		r.ends++
+		if time.Since(begun) > leastLife {
+			r.lost++
+		}
 		r.mu.Unlock()
 		select {
 		case <-ctx.Done():
@@ -79,10 +87,11 @@ func (r *replica) current() *operator.Process {
 	return r.process
 }
 
-func (r *replica) endedByItself() int {
+// endedByItself is how many processes did, and how many of them may have led.
+func (r *replica) endedByItself() (ends, lost int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.ends
+	return r.ends, r.lost
 }
 
 // metrics are those of the process, if it answers.

@@ -286,7 +286,8 @@ func (r *run) judge() error {
 	f.times, f.skipped, f.struck = r.times.all(), r.skipped.all(), r.hits.all()
 	f.stats, f.allowed, f.turnovers = r.vault.Stats(), r.allowed, r.turnoverCount()
 	for _, replica := range r.replicas {
-		f.ends += replica.endedByItself()
+		ends, _ := replica.endedByItself()
+		f.ends += ends
 		text, err := os.ReadFile(replica.options.Log)
 		if err != nil {
 			return err

@@ -102,7 +102,8 @@ func (w *world) turnoverCount() int {
 	defer w.mu.Unlock()
 	n := w.turnovers
 	for _, r := range w.replicas {
-		n += r.endedByItself()
+		_, lost := r.endedByItself()
+		n += lost
 	}
 	return n
 }
