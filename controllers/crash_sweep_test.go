@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -76,7 +77,7 @@ func wrongs(e effect) []fate {
 	faults := apiFaults
 	switch e.kind {
 	case contendedEffect:
-		faults = append(faults[:len(faults):len(faults)], contention)
+		faults = append(slices.Clip(faults), contention)
 	case vaultEffect:
 		faults = vaultFaults
 	case waitEffect:

@@ -37,7 +37,9 @@ func (s *shelf) Patch(_ context.Context, into client.Object, patch client.Patch,
 	if err != nil {
 		return err
 	}
-	var changed struct{ Metadata metav1.ObjectMeta }
+	var changed struct {
+		Metadata metav1.ObjectMeta `json:"metadata"`
+	}
 	if err := json.Unmarshal(body, &changed); err != nil {
 		return err
 	}
