@@ -90,8 +90,15 @@ func TestEveryReasonEventAndMetricHasItsFault(t *testing.T) {
 
 const vocabularyPath = "../api/v1alpha1/vocabulary.go"
 
-func eventsOfCode(t *testing.T) []string  { return constants(t, vocabularyPath, "Event") }
-func metricsOfCode(t *testing.T) []string { return constants(t, "../controllers/metrics.go", "Metric") }
+func eventsOfCode(t *testing.T) []string {
+	t.Helper()
+	return constants(t, vocabularyPath, "Event")
+}
+
+func metricsOfCode(t *testing.T) []string {
+	t.Helper()
+	return constants(t, "../controllers/metrics.go", "Metric")
+}
 
 // reasonsByCondition maps each condition to its reasons. They stand in blocks whose comments begin "Reasons of <condition>".
 func reasonsByCondition(t *testing.T) map[string][]string {
