@@ -244,6 +244,7 @@ func (p *pass) keep(ctx context.Context, next stored) error {
 // retries are far too quick for a server in trouble.
 func (p *pass) failed(grant session.GrantType, e *secretserver.Error) {
 	now := p.now()
+	p.failures.note(p.name(), failedWith{p.session.UID, p.wanted})
 	count := p.failure.count + 1
 	wait := max(session.Backoff(int(count), string(p.session.UID)), e.RetryAfter)
 	p.failure = failure{

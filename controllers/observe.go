@@ -196,6 +196,7 @@ func (p *pass) observeFailure() {
 	switch {
 	case status.ObservedGeneration != p.session.Generation,
 		attempt != nil && attempt.Identity != p.wanted,
+		p.failures.outdated(p.name(), failedWith{p.session.UID, p.wanted}),
 		p.bundleChanged,
 		p.outages.urgent(p.vantage, p.name()),
 		// No wait is longer than this: the clock was set back.

@@ -53,6 +53,7 @@ type Reconciler struct {
 	unproven     *gate // for Secret Servers that are not known to answer
 	outages      *outages
 	bundles      *bundles
+	failures     *failures
 	expectations *expectations
 	memory       *memory
 	verified     *verifications
@@ -172,6 +173,7 @@ func (r *Reconciler) forget(name types.NamespacedName) {
 	r.memory.forget(name)
 	r.revocations.departed(name)
 	r.verified.forget(name)
+	r.failures.forget(name)
 	r.outages.forget(name)
 	r.expectations.deleted(object{sessionObject, name})
 }
