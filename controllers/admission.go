@@ -157,13 +157,13 @@ func (h heeded) Verify(ctx context.Context, accessToken string) error {
 }
 
 // told sorts out what a request's result says of the Secret Server. That it can judge an access token is not enough to
-// call it back: a grant is what is waited for.
+// call it back while a grant is waited for.
 func (o *outages) told(v vantage, who types.NamespacedName, expires time.Time, grant bool, err error) {
 	failed, ok := errors.AsType[*secretserver.Error](err)
 	switch {
 	case err != nil && !ok:
 		return
-	case !grant && standingOf(failed) != silent:
+	case !grant && standingOf(failed) != silent && !(standingOf(failed) == answering && o.verifies(v, who)):
 		return
 	}
 	o.heard(v, who, expires, failed)

@@ -82,6 +82,7 @@ type outage struct {
 	// turn is who may ask, and nobody else; the zero name: the next to come.
 	turn   types.NamespacedName
 	asking bool // and has begun to
+	idle   bool // no more than whether a token is alive, since nobody waits for a grant
 	begun  time.Time
 	// waiting are all who wait for an answer, those who failed themselves included.
 	waiting map[types.NamespacedName]*kept
@@ -119,8 +120,8 @@ func (o *outage) down() bool      { return !o.since.IsZero() }
 // free reports that nobody has the turn.
 func (o *outage) free() bool { return o.turn == types.NamespacedName{} }
 
-// idle reports whether nobody would miss what is known.
-func (o *outage) idle() bool { return len(o.waiting) == 0 && !o.asking && len(o.released) == 0 }
+// unmissed reports whether nobody would miss what is known.
+func (o *outage) unmissed() bool { return len(o.waiting) == 0 && !o.asking && len(o.released) == 0 }
 
 // longestSilence is above the longest pause between two probes, that for which Secret Server asks included.
 const longestSilence = 6 * time.Minute
@@ -202,7 +203,7 @@ func (o *outage) pass(now time.Time, seed string) {
 		}
 		o.probes++
 	}
-	o.turn, o.asking = types.NamespacedName{}, false
+	o.turn, o.asking, o.idle = types.NamespacedName{}, false, false
 }
 
 // patience is how long a question may take that is asked for all, by a session that would wait for timeout.

@@ -53,7 +53,7 @@ func (o *outages) at(v vantage) *outage {
 	if known == nil {
 		if len(o.known) >= mostKnown {
 			for v, other := range o.known {
-				if other.idle() {
+				if other.unmissed() {
 					delete(o.known, v)
 				}
 			}
@@ -104,6 +104,34 @@ func (o *outages) designate(known *outage) {
 		now := o.clock.Now()
 		o.queue.wakeLater(next, known.due(now).Sub(now))
 	}
+}
+
+// verify asks for leave to ask whether a token is alive, and begins to. A Secret Server that is down is asked that by
+// nobody but who has the turn. If nobody waits for a grant, it falls to who verifies to find out that it is back: else
+// no token would be verified before the next grant is due, which may be hours.
+func (o *outages) verify(v vantage, who types.NamespacedName) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	known := o.known[v]
+	if known == nil || !known.down() {
+		return true
+	}
+	now := o.clock.Now()
+	if !known.free() || now.Before(known.due(now)) {
+		return false
+	}
+	o.move(who, v)
+	known.turn, known.idle = who, true
+	known.begin(who, now)
+	return true
+}
+
+// verifies reports whether who asks in the place of a grant that nobody waits for.
+func (o *outages) verifies(v vantage, who types.NamespacedName) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	known := o.known[v]
+	return known != nil && known.idle && known.turn == who
 }
 
 // begin notes that who, which may ask, does so now.
@@ -238,14 +266,6 @@ func (o *outages) proven(v vantage) bool {
 	defer o.mu.Unlock()
 	known := o.known[v]
 	return known != nil && known.answered
-}
-
-// down reports whether the Secret Server is known to be down: one session at a time asks for all.
-func (o *outages) down(v vantage) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	known := o.known[v]
-	return known != nil && known.down()
 }
 
 // throttled reports whether it was Secret Server itself that asked for fewer requests when it was last heard.

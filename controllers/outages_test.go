@@ -429,3 +429,41 @@ func TestAProbeThatHangsDoesNotDelayTheNextForLong(t *testing.T) {
 		t.Errorf("%d probes with the session's own timeout, %d with a shorter one", long, short)
 	}
 }
+
+func TestAVerificationFindsOutThatItIsBackIfNobodyWaitsForAGrant(t *testing.T) {
+	w := newWard()
+	verifies := func(name string, e *secretserver.Error) bool {
+		if !w.verify(atVault, named(name)) {
+			return false
+		}
+		var err error
+		if e != nil {
+			err = e
+		}
+		w.told(atVault, named(name), expiring(name), false, err)
+		w.settle(named(name), false)
+		return true
+	}
+	for range outageAfter {
+		verifies("a60", broken)
+	}
+	if verifies("a60", nil) {
+		t.Fatal("asked before its time")
+	}
+	w.waits(t, "b30")
+	w.advance(longestSilence)
+	w.settle(named("a60"), false) // it was woken, and wants no grant
+	if verifies("a60", nil) {
+		t.Fatal("asked in the place of one that waits for a grant")
+	}
+	w.forget(named("b30"))
+	w.forget(named("a60"))
+	if !verifies("a60", broken) {
+		t.Fatal("not asked although nobody else would")
+	}
+	w.advance(longestSilence)
+	w.settle(named("a60"), false)
+	if !verifies("a60", nil) || w.enters("b30") != mayAsk {
+		t.Error("still down after an answer")
+	}
+}

@@ -36,15 +36,15 @@ func (p *pass) verify(ctx context.Context) error {
 	if server == nil {
 		return nil // the CA bundle is at fault
 	}
-	if p.outages.down(p.vantage) {
-		p.endpointDown = p.downFault()
-		return nil
-	}
 	leave, ok := p.place()
 	if !ok {
 		return nil
 	}
 	defer leave()
+	if !p.outages.verify(p.vantage, p.name()) {
+		p.endpointDown = p.downFault()
+		return nil
+	}
 	if err := p.load(ctx); err != nil {
 		return err
 	}

@@ -223,6 +223,15 @@ var _ = Describe("A token that is verified", func() {
 		}, func() { w.vault.ClearFaults() }),
 	)
 
+	It("is asked about again after an outage that no grant has met", func(ctx SpecContext) {
+		w.vault.Down()
+		Eventually(op.verifications("Unknown")).Should(BeNumerically(">=", 3))
+		Expect(w.vault.Up()).To(Succeed())
+		Expect(w.vault.ExpireToken(before)).To(BeTrue())
+		renewed(ctx)
+		Expect(op.verifications("Dead")()).To(Equal(1))
+	})
+
 	It("is left alone for as long as Secret Server asks", func() {
 		w.vault.Inject(secretservertest.Fault{
 			Operation: secretservertest.Verify, Effect: secretservertest.Status, Status: http.StatusTooManyRequests,
