@@ -156,6 +156,12 @@ func (h heeded) Verify(ctx context.Context, accessToken string) error {
 	return err
 }
 
+func (h heeded) Ahead(ctx context.Context) (time.Duration, error) {
+	ahead, err := h.SecretServer.Ahead(ctx)
+	h.heard(false, err)
+	return ahead, err
+}
+
 // told sorts out what a request's result says of the Secret Server. That it can judge an access token is not enough to
 // call it back while a grant is waited for.
 func (o *outages) told(v vantage, who types.NamespacedName, expires time.Time, grant bool, err error) {

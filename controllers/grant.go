@@ -243,6 +243,7 @@ func (p *pass) keep(ctx context.Context, next stored) error {
 // failed notes a failure of Secret Server or of the way to it. It is never an error of the pass: the queue's own
 // retries are far too quick for a server in trouble.
 func (p *pass) failed(grant session.GrantType, e *secretserver.Error) {
+	p.tried = true
 	now := p.now()
 	p.failures.note(p.name(), failedWith{p.session.UID, p.wanted})
 	count := p.failure.count + 1

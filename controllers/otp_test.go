@@ -263,6 +263,32 @@ func TestNoCodeIsMadeForAServerThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
+// The session need not wait for a retry that was planned before, but must not ask again and again within one pass.
+func TestWhoAsksForARenewalWaitsForTheRetryOfItsOwnAttempt(t *testing.T) {
+	p := otpPass(newCodes(), noon)
+	p.session.Annotations = map[string]string{api.AnnotationRefreshRequested: "now"}
+	if ready, err := p.prepareCode(t.Context(), aheadBy{ahead: 20 * time.Minute}); ready || err != nil {
+		t.Fatalf("ready is %t, %v", ready, err)
+	}
+	if plan := session.Decide(p.observation(), noon); plan.Obstacle != session.BackingOff {
+		t.Errorf("the next step is %s, %q", plan.Action, plan.Obstacle)
+	}
+}
+
+// Sessions that log in with codes ask for the time first, so that is what they find out with that a server is down.
+func TestASecretServerThatDoesNotTellTheTimeIsDown(t *testing.T) {
+	w := newWard()
+	p := otpPass(newCodes(), noon)
+	p.outages, p.vantage = w.outages, atVault
+	server := p.heed(aheadBy{err: broken})
+	for range outageAfter {
+		if ready, err := p.prepareCode(t.Context(), server); ready || err != nil {
+			t.Fatalf("ready is %t, %v", ready, err)
+		}
+	}
+	w.waits(t, "b30")
+}
+
 // A clock that was set back must not keep an account waiting until it has come forward again.
 func TestAClockThatWasSetBackDoesNotHoldAnAccount(t *testing.T) {
 	known := newCodes()

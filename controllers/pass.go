@@ -39,6 +39,7 @@ type pass struct {
 	// endpointDown: Secret Server is down, and another session asks for all.
 	endpointDown *fault
 	failure      failure
+	tried        bool   // an attempt at a grant has failed in this pass
 	handled      string // the refresh request that was acted on last
 	notes        notes
 
@@ -106,13 +107,14 @@ func (p *pass) name() types.NamespacedName {
 // observation is what package session needs to know.
 func (p *pass) observation() session.Observation {
 	o := session.Observation{
-		Deleting:         !p.session.DeletionTimestamp.IsZero(),
-		Suspended:        p.session.Spec.Suspend,
-		Revoking:         p.session.Spec.DeletionPolicy == api.DeletionRevoke,
-		Finalizer:        hasFinalizer(p.session),
-		Seed:             string(p.session.UID),
-		RefreshPercent:   int(p.session.Spec.Refresh.Percent),
-		RenewalRequested: p.requested() != p.handled,
+		Deleting:       !p.session.DeletionTimestamp.IsZero(),
+		Suspended:      p.session.Spec.Suspend,
+		Revoking:       p.session.Spec.DeletionPolicy == api.DeletionRevoke,
+		Finalizer:      hasFinalizer(p.session),
+		Seed:           string(p.session.UID),
+		RefreshPercent: int(p.session.Spec.Refresh.Percent),
+		// Whoever asks for a renewal need not wait for the retry that was planned before, but for the next one.
+		RenewalRequested: p.requested() != p.handled && !p.tried,
 		Wanted:           p.wanted,
 		Conflict:         p.conflict != nil,
 		TemplateFault:    p.templateFault != nil,
