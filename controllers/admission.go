@@ -81,6 +81,9 @@ func (p *pass) probe(ctx context.Context, server SecretServer) (bool, error) {
 	if !ok {
 		return false, fmt.Errorf("ask whether Secret Server is back: %w", err)
 	}
+	if failed.Status/100 == 4 && failed.Kind == secretserver.Protocol && p.outages.insist(p.vantage) {
+		return true, nil
+	}
 	p.failed(session.Password, failed) // whatever was to be had: nothing was spent
 	return false, nil
 }

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"cmp"
+	"net/http"
 	"slices"
 	"time"
 
@@ -21,6 +22,10 @@ const (
 	// hangs. Every patientProbe-th has the session's own timeout, as a slow server is better than none.
 	probePatience = 10 * time.Second
 	patientProbe  = 5
+	// insistentProbe is how often a probe asks for the grant although the harmless question met a 4xx: Secret Servers before
+	// 10.9 do not know that question, and some proxies let nothing but grants through. From a proxy that has lost its
+	// Secret Server, a 404 may cost the refresh token; so it is not every time.
+	insistentProbe = 5
 	// shortestPause lies between two probes, however long they take.
 	shortestPause = time.Second
 )
@@ -52,7 +57,11 @@ func standingOf(e *secretserver.Error) standing {
 	}
 	switch e.Kind {
 	case secretserver.Refused:
-		return answering
+		switch e.Status {
+		case 0, http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
+			return answering
+		}
+		return confused // a refresh token that met a 404 is spent as well, but it was no Secret Server that took it
 	case secretserver.Protocol:
 		return confused
 	case secretserver.Throttled, secretserver.Unavailable:
@@ -213,6 +222,9 @@ func (o *outage) patience(timeout time.Duration) time.Duration {
 	}
 	return min(timeout, probePatience)
 }
+
+// insist reports whether the grant is asked for in spite of a 4xx.
+func (o *outage) insist() bool { return !o.down() || o.probes%insistentProbe == 0 }
 
 // next gives the turn to one of those who wait, if nobody has it: of the namespace that asked least, the session that asked
 // least, and among equals the one whose token expires first. While Secret Server is not known to be down, who failed

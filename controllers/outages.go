@@ -148,6 +148,13 @@ func (o *outages) patience(v vantage) time.Duration {
 	return o.at(v).patience(v.timeout)
 }
 
+// insist reports whether a probe goes on to the grant though something answers that may not be Secret Server.
+func (o *outages) insist(v vantage) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.at(v).insist()
+}
+
 // keep has a session woken when its Secret Server answers again, if it is known to be down.
 func (o *outages) keep(v vantage, who types.NamespacedName, expires time.Time) {
 	o.mu.Lock()

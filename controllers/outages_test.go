@@ -1,6 +1,8 @@
 package controllers
 
 import (
+	"context"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -101,6 +103,7 @@ func TestWhatAnAnswerSaysOfSecretServer(t *testing.T) {
 	}{
 		"a grant":                  {nil, answering},
 		"a refusal":                {refused, answering},
+		"a refresh met by a 404":   {&secretserver.Error{Kind: secretserver.Refused, Cause: secretserver.ErrorStatus, Status: 404}, confused},
 		"no connection":            {broken, silent},
 		"no name":                  {&secretserver.Error{Kind: secretserver.NotSent, Cause: secretserver.NameNotResolved}, silent},
 		"an unknown CA":            {&secretserver.Error{Kind: secretserver.NotSent, Cause: secretserver.UnknownAuthority}, silent},
@@ -465,5 +468,42 @@ func TestAVerificationFindsOutThatItIsBackIfNobodyWaitsForAGrant(t *testing.T) {
 	w.settle(named("a60"), false)
 	if !verifies("a60", nil) || w.enters("b30") != mayAsk {
 		t.Error("still down after an answer")
+	}
+}
+
+// deafTo is a Secret Server that knows nothing but grants, or a proxy that lets nothing else through.
+type deafTo struct {
+	SecretServer
+
+	status int
+}
+
+func (d deafTo) Verify(context.Context, string) error {
+	return &secretserver.Error{Operation: secretserver.VerifyToken, Kind: secretserver.Protocol, Cause: secretserver.ErrorStatus, Status: d.status}
+}
+
+func TestAServerThatDoesNotKnowTheHarmlessQuestionIsNotDownForEver(t *testing.T) {
+	for status, want := range map[int]int{http.StatusNotFound: 3, http.StatusOK: 0, http.StatusFound: 0} {
+		w := newWard()
+		w.breakDown(t)
+		p := otpPass(newCodes(), noon)
+		p.outages, p.vantage = w.outages, atVault
+		server := p.heed(deafTo{status: status})
+		grants := 0
+		for range 3 * insistentProbe {
+			w.advance(time.Minute)
+			turn := w.known[atVault].turn
+			w.enter(atVault, turn, noon)
+			w.begin(atVault, turn)
+			if asks, err := p.probe(t.Context(), server); err != nil {
+				t.Fatal(err)
+			} else if asks {
+				grants++
+			}
+			w.settle(turn, false)
+		}
+		if grants != want {
+			t.Errorf("%d: %d grants after %d probes, want %d", status, grants, 3*insistentProbe, want)
+		}
 	}
 }
