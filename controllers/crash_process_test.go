@@ -69,7 +69,6 @@ func (tr *trial) newProcess(name string, skew time.Duration) *process {
 		outages:      newOutages(p.clock, logr.Discard(), p),
 		revocations:  newRevocations(tr.concurrency, soon),
 		bundles:      newBundles(),
-		failures:     newFailures(),
 		expectations: newExpectations(p.clock),
 		codes:        newCodes(),
 		memory:       newMemory(),

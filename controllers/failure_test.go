@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 
@@ -17,9 +16,7 @@ import (
 func failing(count int32) *pass {
 	s := &api.SecretServerSession{}
 	s.UID, s.Spec.Endpoint.URL = types.UID("uid"), "https://vault.example.com"
-	return &pass{Reconciler: &Reconciler{
-		clock: clocktesting.NewFakeClock(noon), failures: newFailures(), outages: newWard().outages,
-	}, session: s, failure: failure{count: count}}
+	return &pass{Reconciler: &Reconciler{clock: clocktesting.NewFakeClock(noon)}, session: s, failure: failure{count: count}}
 }
 
 func TestEachClassOfAnswerHasItsReasonAndItsCost(t *testing.T) {
@@ -75,40 +72,5 @@ func TestBackoffOfASessionDoublesUpToFiveMinutes(t *testing.T) {
 			t.Errorf("after %d failures it is tried again after %v, want %v less up to a quarter", failures+1, wait, want)
 		}
 		want = min(2*want, session.LongestBackoff)
-	}
-}
-
-func TestChangeEndsTheWaitAfterAFailure(t *testing.T) {
-	of := func(source, version string) session.Identity {
-		return session.Identity{Source: source, Version: version}
-	}
-	failed := of("spec", "secret at 1")
-	for name, tt := range map[string]struct {
-		wanted session.Identity
-		uid    types.UID
-		waits  bool
-	}{
-		"nothing changed":                             {wanted: failed, uid: "uid", waits: true},
-		"the credentials Secret was changed":          {wanted: of("spec", "secret at 2"), uid: "uid"},
-		"the spec names another account":              {wanted: of("another spec", "secret at 1"), uid: "uid"},
-		"another session has the name of the old one": {wanted: failed, uid: "another"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := failing(3)
-			p.wanted = failed
-			p.failed(session.RefreshToken, broken)
-			p.wanted, p.session.UID = tt.wanted, tt.uid
-			at := metav1.NewTime(noon)
-			retry := metav1.NewTime(p.failure.retryAt)
-			p.session.Status = api.SecretServerSessionStatus{
-				ConsecutiveFailures: 4, LastFailureAt: &at, LastFailureReason: api.ReasonEndpointUnavailable, NextRefreshAt: &retry,
-			}
-
-			p.observeFailure()
-
-			if waits := p.failure.retryAt.After(noon); waits != tt.waits {
-				t.Errorf("waits for the end of the backoff: %t", waits)
-			}
-		})
 	}
 }

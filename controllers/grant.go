@@ -245,7 +245,6 @@ func (p *pass) keep(ctx context.Context, next stored) error {
 func (p *pass) failed(grant session.GrantType, e *secretserver.Error) {
 	p.tried = true
 	now := p.now()
-	p.failures.note(p.name(), failedWith{p.session.UID, p.wanted})
 	count := p.failure.count + 1
 	wait := max(session.Backoff(int(count), string(p.session.UID)), e.RetryAfter)
 	p.failure = failure{

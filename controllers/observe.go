@@ -196,7 +196,8 @@ func (p *pass) observeFailure() {
 	switch {
 	case status.ObservedGeneration != p.session.Generation,
 		attempt != nil && attempt.Identity != p.wanted,
-		p.failures.outdated(p.name(), failedWith{p.session.UID, p.wanted}),
+		// It was a refresh that failed, and other credentials mean a login.
+		attempt == nil && p.state.record.HasToken() && p.credentialsFault == nil && p.state.record.Identity != p.wanted,
 		p.bundleChanged,
 		p.outages.urgent(p.vantage, p.name()),
 		// No wait is longer than this: the clock was set back.

@@ -143,7 +143,7 @@ func (w watched) List(_ context.Context, list client.ObjectList, _ ...client.Lis
 // otpPass is a pass that is about to log in with a one-time code.
 func otpPass(known *codes, at time.Time, records ...session.Record) *pass {
 	return &pass{
-		Reconciler: &Reconciler{clock: clocktesting.NewFakeClock(at), codes: known, failures: newFailures(), verified: newVerifications(), cache: watched(records)},
+		Reconciler: &Reconciler{clock: clocktesting.NewFakeClock(at), codes: known, verified: newVerifications(), cache: watched(records)},
 		session: &api.SecretServerSession{Spec: api.SecretServerSessionSpec{
 			Endpoint:    api.Endpoint{URL: vaultURL},
 			Credentials: api.Credentials{SecretRef: api.SecretReference{Name: "account"}, OTPSeedKey: "otp"},

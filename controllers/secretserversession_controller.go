@@ -53,7 +53,6 @@ type Reconciler struct {
 	unproven     *gate // for Secret Servers that are not known to answer
 	outages      *outages
 	bundles      *bundles
-	failures     *failures
 	expectations *expectations
 	memory       *memory
 	verified     *verifications
@@ -151,21 +150,30 @@ func (p *pass) requeue(plan session.Plan) ctrl.Result {
 	case plan.Action != session.Wait:
 		return ctrl.Result{RequeueAfter: soonest}
 	case plan.Obstacle == session.Busy:
-		return ctrl.Result{RequeueAfter: queueTimeout}
+		// The status must tell of the token's end meanwhile, unless that was over when the plan was made.
+		end := p.tokenExpiresAt()
+		if !end.After(plan.At) {
+			end = time.Time{}
+		}
+		return ctrl.Result{RequeueAfter: p.until(end, queueTimeout)}
 	case plan.Obstacle == session.EndpointDown:
 		// Should nobody wake it.
-		wait := session.Backoff(rarely, string(p.session.UID))
-		if !plan.At.IsZero() {
-			wait = min(wait, plan.At.Sub(p.now()))
-		}
-		return ctrl.Result{RequeueAfter: max(wait, soonest)}
+		return ctrl.Result{RequeueAfter: p.until(plan.At, session.Backoff(rarely, string(p.session.UID)))}
 	case p.unwritable:
 		// Nothing tells when a policy changes.
-		return ctrl.Result{RequeueAfter: unwritableRetry}
+		return ctrl.Result{RequeueAfter: p.until(plan.At, unwritableRetry)}
 	case plan.At.IsZero():
 		return ctrl.Result{}
 	}
 	return ctrl.Result{RequeueAfter: max(plan.At.Sub(p.now()), soonest)}
+}
+
+// until is how long to wait for a moment, if there is one, and at most so long.
+func (p *pass) until(moment time.Time, most time.Duration) time.Duration {
+	if moment.IsZero() {
+		return most
+	}
+	return min(most, max(moment.Sub(p.now()), soonest))
 }
 
 // forget drops what was held in memory for a session that is gone.
@@ -173,7 +181,6 @@ func (r *Reconciler) forget(name types.NamespacedName) {
 	r.memory.forget(name)
 	r.revocations.departed(name)
 	r.verified.forget(name)
-	r.failures.forget(name)
 	r.outages.forget(name)
 	r.expectations.deleted(object{sessionObject, name})
 }
