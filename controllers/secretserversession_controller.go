@@ -76,7 +76,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	defer r.revocations.settle(request.NamespacedName)
 	defer r.unproven.settle(request.NamespacedName)
 	p, err := r.observe(ctx, request.NamespacedName)
-	defer func() { r.outages.settle(request.NamespacedName, p != nil && p.busy) }()
+	// One on its way out waits for a place to revoke, and will not ask for a grant.
+	defer func() { r.outages.settle(request.NamespacedName, p != nil && p.busy && p.departure == nil) }()
 	switch {
 	case errors.Is(err, errBehind):
 		return ctrl.Result{RequeueAfter: catchUp}, nil
