@@ -56,7 +56,8 @@ func standDown(ctx context.Context) ctrl.Result {
 // was written here, and then there is nothing to undo.
 func (p *pass) withheld(ctx context.Context, grant session.GrantType) error {
 	if err := p.withdraw(ctx, grant); err != nil && !errors.Is(err, errLost) {
-		return err
+		// It is not an error of the pass: that would be reported, and the leader reports.
+		log.FromContext(ctx).Info("a grant that was not sent could not be taken back; a login follows", "error", err.Error())
 	}
 	return errNotLeading
 }
