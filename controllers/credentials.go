@@ -116,8 +116,13 @@ func (p *pass) refuse(ctx context.Context) error {
 	next.Attempted = p.accounts.refusalOf(p.login.account, serverURL(p.session), p.login.credentials)
 	next.Attempt = &session.Attempt{
 		Identity: p.wanted, Account: p.login.account, At: p.login.refusedAt.UTC(), Refused: true,
-		// It may replace what told of more.
+		// It may replace what told of more, and of later.
 		Bad: p.accounts.bad(p.login.account, p.now()),
+	}
+	own := p.state.record.Attempt
+	// What lies ahead is from before the clock was set back, and would not be believed.
+	if own != nil && own.Account == p.login.account && own.At.After(next.Attempt.At) && !own.At.After(p.now()) {
+		next.Attempt.At = own.At
 	}
 	if err := p.write(ctx, next); err != nil {
 		return err
