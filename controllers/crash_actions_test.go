@@ -133,12 +133,19 @@ var operatorActions = []action{
 			tr.crash(p) // what could not be stored is lost with it
 		}
 	}},
+	{"the lease is not renewed", 1, func(tr *trial) { tr.aProcess().unsure = true }},
+	{"the lease is renewed", 2, func(tr *trial) {
+		if p := tr.aProcess(); p.deposed == nil {
+			p.unsure = false
+		}
+	}},
 	{"another leader", 2, func(tr *trial) {
 		if len(tr.processes) != 1 {
 			tr.t.Skip("there is none, or two already")
 		}
 		tr.elapse(leaseDuration)
 		tr.depose(tr.processes[0])
+		tr.processes[0].unsure = draw(tr, "it knows", true, false)
 		tr.unnoticed = true // clocks differ
 		tr.start(draw(tr, "skew", 0, time.Second, -time.Second, 20*time.Second, -20*time.Second))
 	}},

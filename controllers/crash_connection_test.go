@@ -27,6 +27,9 @@ func (p *process) dial(e secretserver.Endpoint) (SecretServer, error) {
 func (c connection) Authenticate(_ context.Context, credentials secretserver.Credentials) (secretserver.Grant, error) {
 	f := c.trial.running
 	o := f.pause(effect{kind: vaultEffect, operation: secretserver.PasswordGrant})
+	if err := c.permit(f, secretserver.PasswordGrant); err != nil {
+		return secretserver.Grant{}, err
+	}
 	var g secretserver.Grant
 	var err error
 	if o.acts {
@@ -47,6 +50,9 @@ func (c connection) Authenticate(_ context.Context, credentials secretserver.Cre
 func (c connection) Refresh(_ context.Context, refreshToken string) (secretserver.Grant, error) {
 	f := c.trial.running
 	o := f.pause(effect{kind: vaultEffect, operation: secretserver.RefreshGrant})
+	if err := c.permit(f, secretserver.RefreshGrant); err != nil {
+		return secretserver.Grant{}, err
+	}
 	if kindOf(o.err) != secretserver.NotSent {
 		c.trial.refreshSent(c.vault, refreshToken)
 	}

@@ -12,7 +12,9 @@ type fate struct {
 
 	dies    bool // the process is killed before the effect
 	died    bool // the process is killed after the effect, before it hears of it
+	doubts  bool // the process is not sure any more that it leads, from before the effect to the end of the pass
 	sleeps  bool // the process is paused before the effect, until another leads and has done its work
+	wakes   bool // and knows when it wakes up that it does not lead
 	taken   bool // somebody makes the target theirs before the effect
 	givesUp bool // the pass ends here, as by a panic that controller-runtime recovers; the process lives on
 }
@@ -22,11 +24,12 @@ type fate struct {
 func fates(healthy, deadly int) map[effectKind][]fate {
 	death := fate{outcome: outcome{name: "killed"}, dies: true}
 	begin := append(slices.Repeat([]fate{{outcome: done}}, healthy), slices.Repeat([]fate{death}, deadly)...)
+	doubt := fate{outcome: outcome{name: "not sure to lead"}, doubts: true}
 	all := map[effectKind][]fate{}
 	for kind, faults := range map[effectKind][]outcome{
 		apiEffect: apiFaults, contendedEffect: append(slices.Clone(apiFaults), contention), vaultEffect: vaultFaults,
 	} {
-		all[kind] = slices.Clone(begin)
+		all[kind] = append(slices.Clone(begin), doubt)
 		for _, v := range faults {
 			all[kind] = append(all[kind], fate{outcome: v})
 		}
@@ -57,8 +60,12 @@ func (tr *trial) step(f *flight) {
 	case what.sleeps:
 		tr.elapse(leaseDuration)
 		tr.depose(f.process)
+		f.process.unsure = what.wakes
 		tr.start(0)
 		tr.work()
+		tr.resume(f, done)
+	case what.doubts:
+		f.doubts, f.process.unsure = true, true
 		tr.resume(f, done)
 	case what.taken:
 		tr.asUser(func() {

@@ -27,6 +27,10 @@ type flight struct {
 	at      effect // the one that it stands before
 	outcome outcome
 
+	asked    bool // whether it leads, since its last effect, and the answer was yes
+	doubtful bool // the last answer was no
+	doubts   bool // the lease is renewed when it has ended, and not before
+
 	ended  bool
 	result ctrl.Result
 	err    error
@@ -103,6 +107,7 @@ func (f *flight) pause(e effect) outcome {
 	if e.kind == vaultEffect && f.suspended {
 		f.process.trial.complain("%s: %s, though the session is suspended", f.session.Name, e)
 	}
+	f.mustLead(e)
 	if !f.yield(e) {
 		panic(killed{})
 	}

@@ -13,6 +13,9 @@ type mutant struct {
 	kubernetes func(*kubernetes)
 	requests   func(*kubernetes, sendFunc) sendFunc
 	vault      func(SecretServer) SecretServer
+
+	heedless  bool // the operator does not heed that it may not lead
+	unguarded bool // nor does the connection, when it is about to send a grant
 }
 
 type sendFunc = func(ctx context.Context, request apiRequest, do func() error) error
@@ -28,6 +31,11 @@ func (m mutant) wrap(k *kubernetes, send sendFunc) sendFunc {
 		return send
 	}
 	return m.requests(k, send)
+}
+
+// leading is what the operator hears when it asks whether it leads.
+func (m mutant) leading(ask func() bool) func() bool {
+	return func() bool { return ask() || m.heedless }
 }
 
 func (m mutant) server(s SecretServer) SecretServer {
@@ -76,6 +84,10 @@ var mutants = []struct {
 		[]string{"lock the account"}},
 	{"a refusal is taken for trouble of the server", "a wrong password, and the right one", mutant{vault: func(s SecretServer) SecretServer { return deaf{s} }},
 		[]string{"lock the account"}},
+	{"who may not lead goes on", "a refresh", mutant{heedless: true},
+		[]string{"though it may not lead"}},
+	{"who may not lead sends what it has begun", "a first login", mutant{unguarded: true},
+		[]string{"sent by a process that may not lead"}},
 	{"the target tells the refresh token", "a first login", mutant{requests: tellAll},
 		[]string{"a target tells"}},
 }

@@ -33,11 +33,13 @@ type process struct {
 	ctx        context.Context //nolint:containedctx // its end is the process's end
 	cancel     context.CancelFunc
 
+	unsure  bool                          // that it leads, and it knows that
 	deposed map[types.NamespacedName]bool // not nil once there is a successor: sessions that had their last pass
 
 	flights []*flight
 	queue   map[types.NamespacedName]time.Time // when to look at a session, in true time
 	retries map[types.NamespacedName]int
+	stood   map[types.NamespacedName]bool // down, in the last pass: that one decided nothing
 	heard   map[objectKind]predicate.Predicate
 }
 
@@ -49,6 +51,7 @@ func (tr *trial) newProcess(name string, skew time.Duration) *process {
 		clock:   clocktesting.NewFakeClock(tr.wallTime().Add(skew)),
 		queue:   map[types.NamespacedName]time.Time{},
 		retries: map[types.NamespacedName]int{},
+		stood:   map[types.NamespacedName]bool{},
 	}
 	p.ctx, p.cancel = context.WithCancel(tr.ctx)
 	soon := func(name types.NamespacedName) { p.enqueue(name, 0) }
@@ -56,6 +59,7 @@ func (tr *trial) newProcess(name string, skew time.Duration) *process {
 		options: Options{
 			RejectedCredentialsRetry: refusedRetry,
 			EndpointConcurrency:      tr.concurrency,
+			Leading:                  tr.mutant.leading(p.leads),
 		},
 		clock:        storeClock{p.clock, p},
 		dial:         p.dial,
@@ -184,6 +188,10 @@ func (p *process) begin(name types.NamespacedName) *flight {
 // land ends a pass and puts its session back as controller-runtime would.
 func (p *process) land(f *flight) {
 	p.flights = slices.DeleteFunc(slices.Clone(p.flights), func(other *flight) bool { return other == f })
+	if f.doubts {
+		p.unsure = p.deposed != nil // the lease is renewed
+	}
+	p.stood[f.session] = f.doubtful
 	const first, longest = 100 * time.Millisecond, 30 * time.Second
 	switch {
 	case f.err != nil:

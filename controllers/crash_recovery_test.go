@@ -40,6 +40,7 @@ func (tr *trial) heal() {
 		}
 	})
 	p := tr.aProcess()
+	p.unsure = false
 	for _, f := range slices.Clone(p.flights) {
 		tr.finish(f)
 	}
@@ -93,7 +94,7 @@ func (tr *trial) turn(p *process) types.NamespacedName {
 	}
 	if wait := p.queue[next].Sub(tr.truth); wait > 0 {
 		for _, name := range tr.sessionNames() {
-			if at, queued := p.queue[name]; p.retries[name] == 0 && (!queued || at.Sub(tr.truth) > catchUp) {
+			if at, queued := p.queue[name]; p.retries[name] == 0 && !p.stood[name] && (!queued || at.Sub(tr.truth) > catchUp) {
 				tr.mustAgree(name)
 			}
 		}

@@ -32,6 +32,8 @@ var stories = []story{
 		}
 		return fate{outcome: done}
 	}},
+	{name: "a refresh that is withheld at first", tell: (*trial).untilDue, usual: withheldAtFirst},
+	{name: "a first login that is withheld at first", unbegun: true, tell: func(*trial) {}, usual: withheldAtFirst},
 	{name: "a wrong password, and the right one", tell: func(tr *trial) {
 		tr.asUser(func() { tr.setPassword(passwordMark + "wrong") })
 		tr.work()
@@ -60,6 +62,12 @@ var stories = []story{
 			tr.loseState(tr.kubernetes.sessions[in("billing")].UID)
 		})
 	}},
+}
+
+// withheldAtFirst has the process find out that it may not lead when it is about to send its first grant.
+func withheldAtFirst(n int, e effect) fate {
+	grant := e.kind == vaultEffect && (e.operation == secretserver.RefreshGrant || e.operation == secretserver.PasswordGrant)
+	return fate{outcome: done, doubts: n <= 3 && grant}
 }
 
 // restart kills all processes; the next piece of work starts a new one.

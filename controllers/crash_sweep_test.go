@@ -70,6 +70,8 @@ func wrongs(e effect) []fate {
 		{outcome: outcome{name: "killed before"}, dies: true},
 		{outcome: outcome{name: "killed after"}, died: true},
 		{outcome: outcome{name: "paused while another leads"}, sleeps: true},
+		{outcome: outcome{name: "paused while another leads, and awake"}, sleeps: true, wakes: true},
+		{outcome: outcome{name: "not sure to lead"}, doubts: true},
 	}
 	if e.request.verb == applyVerb {
 		all = append(all, fate{outcome: outcome{name: "done after somebody took the target", acts: true}, taken: true})

@@ -31,7 +31,7 @@ var (
 			"passes side by side", "much time", "a crash", "an orderly restart",
 		})},
 		{"leaders", 25, "30", 30, 1, slices.Concat(everyday, []string{
-			"passes side by side", "another leader", "a crash", "a little time", "target name",
+			"passes side by side", "another leader", "the lease is not renewed", "the lease is renewed", "a crash", "a little time", "target name",
 		})},
 		{"passwords", 25, "40", 10, 1, slices.Concat(everyday, []string{
 			"a wrong password in the Secret", "the right password in the Secret", "another password at the server",
