@@ -73,8 +73,9 @@ func (p *pass) setFinalizer(ctx context.Context, wanted bool) error {
 			return fmt.Errorf("read the session: %w", readErr)
 		case current.ResourceVersion == before:
 			return fmt.Errorf("write the session's finalizers, in a conflict with nobody: %w", err)
-		case current.Generation != p.session.Generation:
-			// Another spec, or a deletion, may want something else.
+		case current.Generation != p.session.Generation, !sameStatus(current.Status, p.session.Status):
+			// Another spec, or a deletion, may want something else. Another status tells of something newer than this pass
+			// knows, and must not be overwritten with the version that was just read.
 			return fmt.Errorf("the session has changed meanwhile: %w", errBehind)
 		}
 	}
