@@ -219,8 +219,14 @@ var userActions = []action{
 	{"the session is made anew", 1, func(tr *trial) {
 		name := tr.aSession()
 		tr.loseState(tr.kubernetes.sessions[name].UID) // a pass that has not seen the object go may miss it
-		tr.kubernetes.deleteSession(name)
-		tr.createSession(name.Name)
+		tr.deleteSession(name)
+		tr.createSessions()
+	}},
+	{"the session is deleted", 1, func(tr *trial) { tr.deleteSession(tr.aSession()) }},
+	{"sessions are made", 1, (*trial).createSessions},
+	{"deletion policy", 1, func(tr *trial) {
+		name, policy := tr.aSession(), draw(tr, "policy", api.DeletionRetain, api.DeletionRevoke)
+		tr.updateSession(name, func(s *api.SecretServerSession) { s.Spec.DeletionPolicy = policy })
 	}},
 	{"garbage is collected", 2, func(tr *trial) { tr.kubernetes.collectGarbage() }},
 }
@@ -252,6 +258,12 @@ var vaultActions = []action{
 		tr.unnoticed = true
 		for _, v := range tr.vaults {
 			v.forget()
+		}
+	}},
+	{"an administrator ends the access tokens", 1, func(tr *trial) {
+		tr.unnoticed = true
+		for _, v := range tr.vaults {
+			v.end()
 		}
 	}},
 	{"refresh tokens are switched on or off", 1, func(tr *trial) {

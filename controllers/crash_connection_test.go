@@ -70,7 +70,9 @@ func (c connection) Refresh(_ context.Context, refreshToken string) (secretserve
 
 // Verify asks something harmless: neither the account nor a token changes by it.
 func (c connection) Verify(_ context.Context, accessToken string) error {
+	c.mustOwn(accessToken)
 	o := c.trial.running.pause(effect{kind: vaultEffect, operation: secretserver.VerifyToken})
+	c.trial.figures.count("verifications")
 	switch {
 	case o.err != nil:
 		return of(secretserver.VerifyToken, o.err)

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	api "tokensync.dev/secret-server-operator/api/v1alpha1"
 	"tokensync.dev/secret-server-operator/controllers/secretserver"
 )
 
@@ -17,9 +18,11 @@ import (
 type flight struct {
 	process *process
 	session types.NamespacedName
-	// uid and suspended are those of the session as the pass finds it in the cache.
-	uid       types.UID
-	suspended bool
+	// These are those of the session as the pass finds it in the cache; stale: that lacked something.
+	uid                                types.UID
+	generation                         int64
+	suspended, revokes, leaving, stale bool
+	received                           string // the access token that it was granted
 
 	next    func() (effect, bool)
 	stop    func()
@@ -81,8 +84,10 @@ type killed struct{}
 func (p *process) fly(name types.NamespacedName) *flight {
 	f := &flight{process: p, session: name}
 	if s := p.cache.sessions[name]; s != nil {
-		f.uid, f.suspended = s.UID, s.Spec.Suspend
+		f.uid, f.generation, f.suspended = s.UID, s.Generation, s.Spec.Suspend
+		f.revokes, f.leaving = s.Spec.DeletionPolicy == api.DeletionRevoke, !s.DeletionTimestamp.IsZero()
 	}
+	f.stale = p.cache.behind()
 	f.next, f.stop = iter.Pull(f.run)
 	p.flights = append(p.flights, f)
 	p.trial.resume(f, done)

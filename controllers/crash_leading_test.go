@@ -58,5 +58,6 @@ func (c connection) permit(f *flight, o secretserver.Operation) error {
 	case f.process.unsure:
 		c.trial.complain("%s: %s was sent by a process that may not lead", f.session.Name, o)
 	}
+	c.trial.mustBeHeld(f)
 	return nil
 }

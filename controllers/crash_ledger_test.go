@@ -3,6 +3,7 @@ package controllers
 import (
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -137,6 +138,8 @@ func (tr *trial) spoiled(f *flight, request apiRequest, v outcome) {
 	case request.purpose() == putBackPurpose && !v.acts:
 		delete(tr.claims, f.uid)
 		tr.allow(f.uid, aRefusal, "of a put-back")
+	case request.verb == getVerb && apierrors.IsForbidden(v.err):
+		tr.lost[f.uid] = true
 	}
 }
 
@@ -199,6 +202,7 @@ func (tr *trial) refreshed(f *flight, g secretserver.Grant, err error) {
 // received is told of a token that the operator was given.
 func (tr *trial) received(f *flight, g secretserver.Grant) {
 	tr.granted[f.uid]++
+	tr.issuedTo[g.AccessToken], f.received = f.uid, g.AccessToken
 	if tr.claims[f.uid] == f.process {
 		delete(tr.claims, f.uid) // it holds something else from now on
 	}

@@ -231,6 +231,9 @@ func (p *process) send(ctx context.Context, request apiRequest, do func() error)
 		p.trial.spoiled(p.trial.running, request, v)
 		return v.err
 	}
+	if err == nil {
+		p.trial.endStored(request)
+	}
 	return err
 }
 

@@ -12,6 +12,7 @@ type story struct {
 	name    string
 	unbegun bool // the session has no token at the beginning
 	change  func(*vaultSettings)
+	world   func(*world)
 	tell    func(*trial)
 	// usual is what becomes of the nth effect, from one, when nothing else goes wrong; nil: it is done.
 	usual func(n int, e effect) fate
@@ -56,12 +57,53 @@ var stories = []story{
 			tr.updateSession(in("billing"), func(s *api.SecretServerSession) { s.Spec.Target.Name = "billing-moved" })
 		})
 	}},
+	{name: "a first login that is to be revoked", unbegun: true, world: revoking, tell: func(*trial) {}},
+	{name: "a deletion", world: revoking, tell: func(tr *trial) {
+		tr.asUser(func() { tr.deleteSession(in("billing")) })
+	}},
+	{name: "a deletion, and nothing is revoked", tell: func(tr *trial) {
+		tr.asUser(func() { tr.deleteSession(in("billing")) })
+	}},
+	{name: "another password, and the former token", world: revoking, tell: anotherPassword},
+	{name: "another password, and the former token stays", tell: anotherPassword},
+	{name: "another endpoint, and the former token", world: revoking, tell: func(tr *trial) {
+		tr.asUser(func() {
+			tr.updateSession(in("billing"), func(s *api.SecretServerSession) { s.Spec.Endpoint.URL = vaultURLs[1] })
+			tr.allow(tr.kubernetes.sessions[in("billing")].UID, anInterference, "another endpoint")
+		})
+	}},
+	{name: "access tokens that an administrator ends", world: verifying, tell: func(tr *trial) {
+		tr.vaults[vaultURLs[0]].end()
+		tr.afterVerification()
+	}},
+	{name: "a server that is restored from a backup", world: verifying, tell: func(tr *trial) {
+		tr.vaults[vaultURLs[0]].forget()
+		tr.afterVerification()
+	}},
+	{name: "a change of the password that wipes the tokens", world: verifying, tell: func(tr *trial) {
+		for _, v := range tr.vaults {
+			v.password = passwordMark + "1"
+			v.forget()
+		}
+		tr.afterVerification()
+		tr.asUser(func() { tr.setPassword(passwordMark + "1") })
+	}},
 	{name: "a lost state Secret", tell: func(tr *trial) {
 		tr.asUser(func() {
 			tr.deleteSecret(stateOf(in("billing")))
 			tr.loseState(tr.kubernetes.sessions[in("billing")].UID)
 		})
 	}},
+}
+
+func revoking(w *world) { w.policy = api.DeletionRevoke }
+
+// anotherPassword is a change of the password at both servers, which ends no token.
+func anotherPassword(tr *trial) {
+	for _, v := range tr.vaults {
+		v.password = passwordMark + "1"
+	}
+	tr.asUser(func() { tr.setPassword(passwordMark + "1") })
 }
 
 // withheldAtFirst has the process find out that it may not lead when it is about to send its first grant.

@@ -41,7 +41,11 @@ func (s story) retell(t *rapid.T, m mutant, at int, wrong fate) (effects []effec
 	if s.change != nil {
 		s.change(&settings)
 	}
-	tr := newTrial(t, newFigures(), m, world{8, 1, map[string]vaultSettings{vaultURLs[0]: settings, vaultURLs[1]: settings}})
+	w := world{concurrency: 8, sessions: 1, vaults: map[string]vaultSettings{vaultURLs[0]: settings, vaultURLs[1]: settings}}
+	if s.world != nil {
+		s.world(&w)
+	}
+	tr := newTrial(t, newFigures(), m, w)
 	defer tr.close()
 	if !s.unbegun {
 		tr.work()

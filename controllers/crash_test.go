@@ -41,6 +41,11 @@ var (
 			"passes side by side", "target name", "the target is deleted", "the target is edited", "somebody else takes the name",
 			"foreign Secrets go", "the session is made anew", "garbage is collected", "another leader", "a crash",
 		})},
+		{"endings", 25, "30", 30, 1, slices.Concat(everyday, []string{
+			"the session is deleted", "sessions are made", "deletion policy", "endpoint", "another password at the server",
+			"the right password in the Secret", "the Secret Servers forget all tokens", "an administrator ends the access tokens", "garbage is collected", "another leader", "a crash",
+			"a little time",
+		})},
 		{"clocks", 25, "40", 10, 4, []string{
 			"a pass", "a wrong password in the Secret", "the right password in the Secret", "another password at the server",
 			"the clock is set", "a crash", "time until a session is due", "a renewal is asked for", "a little time",

@@ -29,6 +29,7 @@ var vaultURLs = []string{"https://one.example.com/SecretServer", "https://two.ex
 // two that use it, and the operator's processes. Nothing in it moves but by a draw.
 type trial struct {
 	t           *rapid.T
+	world       world
 	figures     *figures
 	mutant      mutant
 	ctx         context.Context //nolint:containedctx // carries the logger, for all of the trial
@@ -53,12 +54,15 @@ type trial struct {
 
 	witness
 	ledger
+	endings
 }
 
 // world is what a trial finds.
 type world struct {
 	concurrency int
 	sessions    int
+	policy      api.DeletionPolicy
+	verifyEvery time.Duration // zero: never
 	vaults      map[string]vaultSettings
 }
 
@@ -69,6 +73,8 @@ func drawWorld(t *rapid.T) world {
 		vaults:      map[string]vaultSettings{},
 	}
 	lifetime := rapid.SampledFrom([]time.Duration{20 * time.Minute, time.Minute, 2 * time.Hour, 10 * time.Second}).Draw(t, "lifetime")
+	w.policy = rapid.SampledFrom([]api.DeletionPolicy{api.DeletionRetain, api.DeletionRevoke}).Draw(t, "deletion policy")
+	w.verifyEvery = rapid.SampledFrom([]time.Duration{0, max(lifetime/3, 30*time.Second)}).Draw(t, "verified every")
 	for _, url := range vaultURLs {
 		w.vaults[url] = vaultSettings{
 			lifetime:      lifetime,
@@ -78,6 +84,13 @@ func drawWorld(t *rapid.T) world {
 		}
 	}
 	return w
+}
+
+func (w world) verification() *api.Verification {
+	if w.verifyEvery == 0 {
+		return nil
+	}
+	return &api.Verification{IntervalSeconds: int32(w.verifyEvery / time.Second)}
 }
 
 func newTrial(t *rapid.T, f *figures, m mutant, w world) *trial {
@@ -93,7 +106,7 @@ func newTrial(t *rapid.T, f *figures, m mutant, w world) *trial {
 	tr.ctx = log.IntoContext(context.Background(), zap.New(zap.UseDevMode(true), zap.WriteTo(logWatch{tr})))
 	tr.kubernetes = newKubernetes(func() time.Time { return tr.truth })
 	m.spoil(tr.kubernetes)
-	tr.witness, tr.ledger = newWitness(), newLedger()
+	tr.witness, tr.ledger, tr.endings, tr.world = newWitness(), newLedger(), newEndings(), w
 	for url, settings := range w.vaults {
 		tr.vaults[url] = newVault(url, settings, tr.password, func() time.Time { return tr.truth })
 	}
@@ -102,9 +115,7 @@ func newTrial(t *rapid.T, f *figures, m mutant, w world) *trial {
 			ObjectMeta: metav1.ObjectMeta{Name: crashAccount},
 			Data:       map[string][]byte{"username": []byte(crashUser), "password": []byte(tr.password)},
 		})
-		for _, name := range []string{"billing", "payroll"}[:w.sessions] {
-			tr.createSession(name)
-		}
+		tr.createSessions()
 	})
 	tr.start(0)
 	return tr
@@ -166,7 +177,7 @@ func (tr *trial) resume(f *flight, v outcome) {
 		tr.review(f)
 		tr.settle(f)
 	}
-	tr.examine()
+	tr.examine(f)
 }
 
 // finish takes a pass to its end without a fault.
@@ -208,6 +219,15 @@ func (tr *trial) deleteSecret(name string) bool {
 	return tr.kubernetes.deleteSecret(in(name), metav1.Preconditions{}) == nil
 }
 
+// createSessions makes the sessions that are not there.
+func (tr *trial) createSessions() {
+	for _, name := range []string{"billing", "payroll", "invoices"}[:tr.world.sessions] {
+		if tr.kubernetes.sessions[in(name)] == nil {
+			tr.createSession(name)
+		}
+	}
+}
+
 func (tr *trial) createSession(name string) {
 	tr.kubernetes.putSession(&api.SecretServerSession{
 		ObjectMeta: metav1.ObjectMeta{Namespace: crashNamespace, Name: name},
@@ -216,6 +236,9 @@ func (tr *trial) createSession(name string) {
 			Credentials: api.Credentials{SecretRef: api.SecretReference{Name: crashAccount}, UsernameKey: "username", PasswordKey: "password"},
 			Target:      api.Target{Type: string(corev1.SecretTypeOpaque)},
 			Refresh:     api.Refresh{Percent: 67},
+
+			DeletionPolicy: tr.world.policy,
+			Verification:   tr.world.verification(),
 		},
 	})
 	tr.allow(tr.kubernetes.sessions[in(name)].UID, theBeginning, "of "+name)
@@ -270,6 +293,8 @@ func (tr *trial) setPassword(password string) {
 // loseState notes that the operator was robbed of what it had stored for a session.
 func (tr *trial) loseState(uid types.UID) {
 	tr.stateLost = tr.truth
+	tr.lost[uid] = true
+	clear(tr.knownDead)
 	tr.allow(uid, anInterference, "the state Secret is lost")
 }
 

@@ -25,6 +25,7 @@ import (
 //   - no refresh token and no password gets into the target, the status, an event, an error or the log.
 type witness struct {
 	scanned  int
+	before   map[types.NamespacedName]*api.SecretServerSession
 	previous map[types.NamespacedName]*heldSecret
 	stored   map[string]stored // what was ever stored, by access token
 
@@ -34,11 +35,13 @@ type witness struct {
 	stateLost time.Time
 	leaps     []leap
 
+	knownDead map[string]bool // access tokens of which the operator stored that they were ended
+
 	complaint string
 }
 
 func newWitness() witness {
-	return witness{previous: map[types.NamespacedName]*heldSecret{}, stored: map[string]stored{}}
+	return witness{before: map[types.NamespacedName]*api.SecretServerSession{}, previous: map[types.NamespacedName]*heldSecret{}, stored: map[string]stored{}, knownDead: map[string]bool{}}
 }
 
 // leap is a clock that was set forward.
@@ -86,6 +89,7 @@ func (tr *trial) unseen() []change {
 
 func (tr *trial) remember(seen change) {
 	if seen.kind != secretObject {
+		tr.before[seen.name] = seen.session
 		return
 	}
 	tr.previous[seen.name] = seen.secret
@@ -97,13 +101,15 @@ func (tr *trial) remember(seen change) {
 }
 
 // examine judges what the operator wrote in its last step, and what it holds.
-func (tr *trial) examine() {
+func (tr *trial) examine(f *flight) {
 	for _, seen := range tr.unseen() {
 		switch {
 		case seen.kind == sessionObject && seen.session != nil:
 			tr.examineStatus(seen.session)
+		case seen.kind == sessionObject && tr.before[seen.name] != nil:
+			tr.examineGone(f, tr.before[seen.name])
 		case seen.kind == secretObject:
-			tr.examineSecret(seen)
+			tr.examineSecret(f, seen)
 		}
 		tr.remember(seen)
 	}
@@ -152,7 +158,7 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-func (tr *trial) examineSecret(seen change) {
+func (tr *trial) examineSecret(f *flight, seen change) {
 	if old := tr.previous[seen.name]; old != nil {
 		owner := metav1.GetControllerOf(old.Secret)
 		if owner == nil || owner.Kind != api.Kind {
@@ -162,14 +168,14 @@ func (tr *trial) examineSecret(seen change) {
 	switch {
 	case seen.secret == nil:
 	case seen.secret.Type == api.StateSecretType:
-		tr.examineState(seen)
+		tr.examineState(f, seen)
 	default:
 		tr.examineTarget(seen.secret)
 	}
 }
 
 // examineState sees to it that what is stored only ever goes forward.
-func (tr *trial) examineState(seen change) {
+func (tr *trial) examineState(f *flight, seen change) {
 	old := tr.previous[seen.name]
 	var before stored
 	if old != nil && old.UID == seen.secret.UID {
@@ -189,6 +195,7 @@ func (tr *trial) examineState(seen change) {
 		tr.complain("%s: grant %d (%s) was replaced by grant %d (%s)", seen.name.Name,
 			before.Sequence(), before.AccessToken, after.Sequence(), after.AccessToken)
 	}
+	tr.examineFormer(f, before, after)
 }
 
 func (tr *trial) examineTarget(target *heldSecret) {
@@ -217,6 +224,7 @@ func (tr *trial) examineStatus(s *api.SecretServerSession) {
 		tr.complain("encode a status: %v", err)
 	}
 	tr.mustNotTell("a status", string(text), passwordMark, refreshMark, accessMark)
+	tr.mustNotPraise(s)
 }
 
 // passEnded judges how a pass ended.

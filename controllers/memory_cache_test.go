@@ -95,6 +95,18 @@ func (c *memoryCache) deliver(kind objectKind, hear func(objectKind, any)) bool 
 	return false
 }
 
+// behind reports whether there is anything that a watch has not delivered.
+func (c *memoryCache) behind() bool {
+	for kind, seen := range c.seen {
+		for _, next := range c.kubernetes.history[seen:] {
+			if next.kind == kind {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // relist is a watch that was broken and begins anew: what happened in between is seen by its outcome alone.
 func (c *memoryCache) relist(kind objectKind, hear func(objectKind, any)) {
 	last := map[types.NamespacedName]change{}

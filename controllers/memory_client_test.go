@@ -46,6 +46,7 @@ const (
 	patchVerb       verb = "patch"
 	applyVerb       verb = "apply"
 	deleteVerb      verb = "delete"
+	finalizerVerb   verb = "write the finalizers of"
 	applyStatusVerb verb = "apply status of"
 )
 
@@ -93,6 +94,9 @@ func (c memoryClient) Update(ctx context.Context, o client.Object, options ...cl
 }
 
 func (c memoryClient) Patch(ctx context.Context, o client.Object, patch client.Patch, options ...client.PatchOption) error {
+	if s, ok := o.(*api.SecretServerSession); ok && patch.Type() == types.MergePatchType {
+		return c.patchFinalizers(ctx, s, patch)
+	}
 	secret, ok := o.(*corev1.Secret)
 	if !ok || patch.Type() != types.JSONPatchType {
 		return fmt.Errorf("patch %T by %s: %w", o, patch.Type(), errNotModelled)
@@ -105,6 +109,24 @@ func (c memoryClient) Patch(ctx context.Context, o client.Object, patch client.P
 	return c.send(ctx, apiRequest{verb: patchVerb, name: nameOf(secret), patch: body}, func() error {
 		patched, err := c.kubernetes.patchSecret(nameOf(secret), body, by)
 		return answer(patched, err, secret)
+	})
+}
+
+func (c memoryClient) patchFinalizers(ctx context.Context, s *api.SecretServerSession, patch client.Patch) error {
+	body, err := patch.Data(s)
+	if err != nil {
+		return err
+	}
+	var change struct{ Metadata finalizerPatch }
+	if err := json.Unmarshal(body, &change); err != nil {
+		return fmt.Errorf("decode patch: %w", err)
+	}
+	return c.send(ctx, apiRequest{verb: finalizerVerb, name: nameOf(s), patch: body}, func() error {
+		patched, err := c.kubernetes.setFinalizers(nameOf(s), change.Metadata)
+		if err == nil {
+			patched.DeepCopyInto(s)
+		}
+		return err
 	})
 }
 

@@ -219,10 +219,50 @@ func (k *kubernetes) keepSession(s *api.SecretServerSession) {
 	k.history = append(k.history, change{name: nameOf(s), session: s, kind: sessionObject})
 }
 
+// deleteSession deletes a session, or marks it as deleted if finalizers hold it.
 func (k *kubernetes) deleteSession(name types.NamespacedName) {
+	if old := k.sessions[name]; len(old.Finalizers) > 0 {
+		if old.DeletionTimestamp.IsZero() {
+			s := old.DeepCopy()
+			s.DeletionTimestamp = new(metav1.NewTime(k.now()).Rfc3339Copy())
+			s.Generation++
+			k.keepSession(s)
+		}
+		return
+	}
+	k.dropSession(name)
+}
+
+func (k *kubernetes) dropSession(name types.NamespacedName) {
 	delete(k.sessions, name)
 	k.nextVersion()
 	k.history = append(k.history, change{name: name, kind: sessionObject})
+}
+
+// finalizerPatch is a merge patch of a session's finalizers.
+type finalizerPatch struct {
+	UID             types.UID `json:"uid"`
+	ResourceVersion string    `json:"resourceVersion"`
+	Finalizers      []string  `json:"finalizers"`
+}
+
+// setFinalizers replaces a session's finalizers. One that is deleted goes with the last of them.
+func (k *kubernetes) setFinalizers(name types.NamespacedName, patch finalizerPatch) (*api.SecretServerSession, error) {
+	old := k.sessions[name]
+	switch {
+	case old == nil:
+		return nil, apierrors.NewNotFound(sessionResource, name.Name)
+	case patch.UID != old.UID || patch.ResourceVersion != old.ResourceVersion:
+		return nil, conflict(sessionResource, name)
+	}
+	s := old.DeepCopy()
+	s.Finalizers = patch.Finalizers
+	if len(s.Finalizers) == 0 && !s.DeletionTimestamp.IsZero() {
+		k.dropSession(name)
+		return s, nil
+	}
+	k.keepSession(s)
+	return s, nil
 }
 
 // applyStatus takes over a whole status, as the one who owns all of it.

@@ -15,7 +15,7 @@ func TestNoteOfAnEarlierRefusalKeepsTheTimeOfALaterAttempt(t *testing.T) {
 	configure(t, map[string]string{"rapid.checks": "1", "rapid.nofailfile": "true"})
 	rapid.Check(t, func(t *rapid.T) {
 		settings := vaultSettings{lifetime: 3 * lockoutWindow, refreshTokens: true, refreshLimit: 1000}
-		tr := newTrial(t, newFigures(), mutant{}, world{8, 2, map[string]vaultSettings{vaultURLs[0]: settings, vaultURLs[1]: settings}})
+		tr := newTrial(t, newFigures(), mutant{}, world{concurrency: 8, sessions: 2, vaults: map[string]vaultSettings{vaultURLs[0]: settings, vaultURLs[1]: settings}})
 		defer tr.close()
 		tr.work()
 		other, mine := in("billing"), in("payroll")
