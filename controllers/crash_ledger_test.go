@@ -100,6 +100,11 @@ func (tr *trial) atStake(p *process) []types.UID {
 func (tr *trial) crash(p *process) {
 	tr.figures.count("crashes")
 	tr.doubt(p)
+	for who := range tr.unstored {
+		if who.process == p {
+			tr.review(who)
+		}
+	}
 	for _, uid := range tr.atStake(p) {
 		tr.allow(uid, aCrash, "of "+p.name)
 		delete(tr.claims, uid)
@@ -148,7 +153,7 @@ func (tr *trial) loginSent(f *flight) {
 	if f.process.deposed != nil {
 		tr.allow(f.uid, twoLeaders, "a login")
 	}
-	tr.review(f)
+	tr.review(holder{f.process, f.uid})
 	s := tr.kubernetes.sessions[f.session]
 	held := tr.kubernetes.secrets[in(stateOf(f.session))]
 	if s == nil || s.UID != f.uid || held == nil {
@@ -210,15 +215,19 @@ func (tr *trial) received(f *flight, g secretserver.Grant) {
 }
 
 // review looks whether what a process held in memory expired there.
-func (tr *trial) review(f *flight) {
-	who := holder{f.process, f.uid}
+func (tr *trial) review(who holder) {
 	token, waits := tr.unstored[who]
-	if !waits || f.process.reconciler.memory.grants[f.session] != nil {
+	if !waits {
 		return
 	}
+	for _, held := range who.process.reconciler.memory.grants {
+		if held.session == who.session {
+			return
+		}
+	}
 	delete(tr.unstored, who)
-	if _, stored := tr.stored[token.token]; !stored && !f.process.clock.Now().Before(token.expires) {
-		tr.allow(f.uid, anExpiry, "of a token that was not stored")
+	if _, stored := tr.stored[token.token]; !stored && !who.process.clock.Now().Before(token.expires) {
+		tr.allow(who.session, anExpiry, "of a token that was not stored")
 	}
 }
 

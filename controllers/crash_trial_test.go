@@ -174,7 +174,7 @@ func (tr *trial) resume(f *flight, v outcome) {
 		tr.t.Logf("%s %s/%s ends: %v %v", tr.at(), f.process.name, f.session.Name, f.result, f.err)
 		tr.passEnded(f)
 		f.process.land(f)
-		tr.review(f)
+		tr.review(holder{f.process, f.uid})
 		tr.settle(f)
 	}
 	tr.examine(f)
