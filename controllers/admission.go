@@ -16,29 +16,45 @@ import (
 	"tokensync.dev/secret-server-operator/controllers/session"
 )
 
-// unprovenShare of the workers is the most that requests hold to Secret Servers that are not known to answer: some that
-// hang must not keep the sessions of all others waiting.
-const unprovenShare = 2
+// Of the workers, the requests to Secret Servers that are not known to answer hold half at most, and so do those of one
+// namespace: some that hang must not keep the sessions of all others waiting. A Secret Server can answer until all its
+// sessions are due, and hang then, so that the first bound alone would be none.
+const (
+	unprovenShare  = 2
+	namespaceShare = 2
+)
+
+// door is a gate, and which of its rooms.
+type door struct {
+	*gate
+	key string
+}
+
+// enter passes all these doors, or none.
+func (p *pass) enter(doors ...door) (leave func(), ok bool) {
+	leave = func() {}
+	for _, d := range doors {
+		out, ok := d.gate.enter(d.key, p.name(), p.tokenExpiresAt())
+		if !ok {
+			leave()
+			return nil, false
+		}
+		before := leave
+		leave = func() { out(); before() }
+	}
+	return sync.OnceFunc(leave), true
+}
 
 // place takes a place among the requests to the session's Secret Server, which connect has told. If there is one, leave
 // must be called, as soon as the answer is there; if not, the pass has noted that it waits for it.
-func (p *pass) place() (func(), bool) {
-	who, expires := p.name(), p.tokenExpiresAt()
-	leave, ok := p.requests.enter(p.origin(), who, expires)
-	if !ok {
-		p.busy = true
-		return nil, false
+func (p *pass) place() (leave func(), ok bool) {
+	doors := []door{{p.tenants, p.session.Namespace}, {p.requests, p.origin()}}
+	if !p.outages.proven(p.vantage) {
+		doors = append(doors, door{p.unproven, everywhere})
 	}
-	if p.outages.proven(p.vantage) {
-		return sync.OnceFunc(leave), true
-	}
-	leaveUnproven, ok := p.unproven.enter(everywhere, who, expires)
-	if !ok {
-		leave()
-		p.busy = true
-		return nil, false
-	}
-	return sync.OnceFunc(func() { leaveUnproven(); leave() }), true
+	leave, ok = p.enter(doors...)
+	p.busy = p.busy || !ok
+	return leave, ok
 }
 
 // admit lets the pass ask its Secret Server for a grant. If so, leave must be called, and if probing, the pass asks

@@ -69,6 +69,7 @@ func (tr *trial) newProcess(name string, skew time.Duration) *process {
 		accounts:     newAccounts(refusedRetry),
 		logins:       newGate(1, soon),
 		requests:     newGate(tr.concurrency, soon),
+		tenants:      newGate(tr.concurrency, soon),
 		unproven:     newGate(tr.concurrency, soon),
 		outages:      newOutages(p.clock, logr.Discard(), p),
 		revocations:  newRevocations(tr.concurrency, soon),

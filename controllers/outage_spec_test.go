@@ -195,6 +195,32 @@ var _ = Describe("Secret Servers that hang", func() {
 	})
 })
 
+var _ = Describe("A namespace whose Secret Server hangs", func() {
+	It("leaves half of the workers to others, though its server was known to answer", func(ctx SpecContext) {
+		good, hanging := newWorld(ctx), newWorld(ctx)
+		startOperator(inNamespaces(good.namespace, hanging.namespace), func(o *operatorOptions) { o.MaxConcurrentReconciles = 4 })
+		s := good.create(ctx, "billing")
+		var others []*api.SecretServerSession
+		for i := range 4 {
+			others = append(others, hanging.create(ctx, fmt.Sprintf("app-%d", i)))
+		}
+		for _, s := range append(others, s) {
+			Eventually(condition(ctx, s, api.ConditionReady)).Should(Equal(ready))
+		}
+		hanging.vault.Inject(secretservertest.Fault{Delay: time.Hour})
+		for _, s := range others {
+			update(ctx, s, asked("now"))
+		}
+		underWay := func() int { return hanging.vault.Stats().InFlight }
+		Eventually(underWay).Should(Equal(2))
+
+		update(ctx, s, asked("now"))
+		Eventually(func() string { return status(ctx, s)().LastHandledRefreshRequest }).Should(Equal("now"))
+		Expect(underWay()).To(Equal(2))
+		hanging.vault.Down()
+	})
+})
+
 var _ = Describe("A Secret Server that goes down for all its sessions", func() {
 	DescribeTable("is asked by one at a time, and all are current soon after its return:",
 		func(ctx SpecContext, down, up func(*world)) {

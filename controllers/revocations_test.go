@@ -106,6 +106,7 @@ func departing(t *testing.T, revoked map[string]string) *pass {
 		clock:       testingclock.NewFakeClock(morning),
 		dial:        func(e secretserver.Endpoint) (SecretServer, error) { return vaults{at: e.URL, revoked: revoked}, nil },
 		requests:    newGate(1, nil),
+		tenants:     newGate(1, nil),
 		revocations: newRevocations(1, nil),
 		bundles:     newBundles(),
 		metrics:     m,

@@ -98,7 +98,7 @@ func (p *pass) end(ctx context.Context, t liveToken) (*ending, error) {
 	case err != nil:
 		return nil, err
 	}
-	leave, ok := p.requests.enter(origin, p.name(), p.tokenExpiresAt())
+	leave, ok := p.enter(door{p.tenants, p.session.Namespace}, door{p.requests, origin})
 	if !ok {
 		return nil, nil //nolint:nilnil // there is no free place
 	}

@@ -50,6 +50,7 @@ type Reconciler struct {
 	logins       *gate // per account
 	requests     *gate // per Secret Server
 	revocations  *revocations
+	tenants      *gate // per namespace
 	unproven     *gate // for Secret Servers that are not known to answer
 	outages      *outages
 	bundles      *bundles
@@ -75,6 +76,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	defer r.requests.settle(request.NamespacedName)
 	defer r.revocations.settle(request.NamespacedName)
 	defer r.unproven.settle(request.NamespacedName)
+	defer r.tenants.settle(request.NamespacedName)
 	p, err := r.observe(ctx, request.NamespacedName)
 	// One on its way out waits for a place to revoke, and will not ask for a grant.
 	defer func() { r.outages.settle(request.NamespacedName, p != nil && p.busy && p.departure == nil) }()
