@@ -50,7 +50,7 @@ func (p *pass) revokeFormer(ctx context.Context) error {
 	}
 	next := p.state.stored
 	next.Former, next.FormerToken = nil, ""
-	detached, cancel := p.detached(ctx)
+	detached, cancel := settling(ctx)
 	defer cancel()
 	switch err := p.write(detached, next); {
 	case errors.Is(err, errLost):

@@ -58,7 +58,7 @@ func (p *pass) putBack(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	detached, cancel := p.detached(ctx)
+	detached, cancel := settling(ctx)
 	defer cancel()
 	secret, err := p.patchState(detached, moveKey(keyClaimedRefreshToken, keyRefreshToken, before, after))
 	if errors.Is(err, errLost) {
@@ -172,7 +172,7 @@ func (p *pass) intend(ctx context.Context) error {
 func (p *pass) note(ctx context.Context, attempt session.Attempt) error {
 	next := p.nextStored()
 	next.Attempt = &attempt
-	detached, cancel := p.detached(ctx)
+	detached, cancel := settling(ctx)
 	defer cancel()
 	return p.write(detached, next)
 }
@@ -220,6 +220,12 @@ const (
 	firstStoreRetry   = 50 * time.Millisecond
 	longestStoreRetry = 2 * time.Second
 )
+
+// settling is a context for the one write that tells what became of a grant or a revocation. It outlives the pass, and has
+// nothing to do with how patient the session is with its Secret Server.
+func settling(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+}
 
 // store writes the held grant, and goes on trying: it is the only copy. What cannot be stored now stays held.
 func (p *pass) store(ctx context.Context) error {
