@@ -34,7 +34,7 @@ type door struct {
 func (p *pass) enter(doors ...door) (leave func(), ok bool) {
 	leave = func() {}
 	for _, d := range doors {
-		out, ok := d.gate.enter(d.key, p.name(), p.tokenExpiresAt())
+		out, ok := d.enter(d.key, p.name(), p.tokenExpiresAt())
 		if !ok {
 			leave()
 			return nil, false
@@ -188,7 +188,7 @@ func (o *outages) told(v vantage, who types.NamespacedName, expires time.Time, g
 	switch {
 	case err != nil && !ok:
 		return
-	case !grant && standingOf(failed) != silent && !(standingOf(failed) == answering && o.verifies(v, who)):
+	case !grant && standingOf(failed) != silent && (standingOf(failed) != answering || !o.verifies(v, who)):
 		return
 	}
 	o.heard(v, who, expires, failed)

@@ -90,7 +90,7 @@ func (tr *trial) examineGone(f *flight, s *api.SecretServerSession) {
 	if err != nil || tr.truth.Sub(tr.doomed[s.UID]) >= letGoAfter {
 		return // nothing is known of the tokens, or it waited for its turn in vain
 	}
-	if content.Record.Alive(f.process.clock.Now()) {
+	if content.Alive(f.process.clock.Now()) {
 		tr.mustHaveEnded(f, content.AccessToken)
 	}
 	tr.mustHaveEnded(f, content.FormerToken)
@@ -160,7 +160,7 @@ func removeEarly(k *kubernetes, send sendFunc) sendFunc {
 }
 
 // neverHold answers that a finalizer was added, and does not add it.
-func neverHold(k *kubernetes, send sendFunc) sendFunc {
+func neverHold(_ *kubernetes, send sendFunc) sendFunc {
 	return func(ctx context.Context, r apiRequest, do func() error) error {
 		if r.verb == finalizerVerb && strings.Contains(string(r.patch), api.FinalizerRevoke) {
 			return nil

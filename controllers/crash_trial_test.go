@@ -90,7 +90,7 @@ func (w world) verification() *api.Verification {
 	if w.verifyEvery == 0 {
 		return nil
 	}
-	return &api.Verification{IntervalSeconds: int32(w.verifyEvery / time.Second)}
+	return &api.Verification{IntervalSeconds: int32(w.verifyEvery / time.Second)} //nolint:gosec // minutes
 }
 
 func newTrial(t *rapid.T, f *figures, m mutant, w world) *trial {

@@ -117,7 +117,9 @@ func (c memoryClient) patchFinalizers(ctx context.Context, s *api.SecretServerSe
 	if err != nil {
 		return err
 	}
-	var change struct{ Metadata finalizerPatch }
+	var change struct {
+		Metadata finalizerPatch `json:"metadata"`
+	}
 	if err := json.Unmarshal(body, &change); err != nil {
 		return fmt.Errorf("decode patch: %w", err)
 	}
