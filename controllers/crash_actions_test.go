@@ -266,6 +266,8 @@ var vaultActions = []action{
 			v.end()
 		}
 	}},
+	{"a Secret Server is down", 2, func(tr *trial) { tr.beginOutage(draw(tr, "which", vaultURLs...)) }},
+	{"the Secret Servers are back", 2, (*trial).endOutages},
 	{"refresh tokens are switched on or off", 1, func(tr *trial) {
 		for _, v := range tr.vaults {
 			v.refreshTokens = !v.refreshTokens

@@ -26,7 +26,7 @@ func (p *process) dial(e secretserver.Endpoint) (SecretServer, error) {
 
 func (c connection) Authenticate(_ context.Context, credentials secretserver.Credentials) (secretserver.Grant, error) {
 	f := c.trial.running
-	o := f.pause(effect{kind: vaultEffect, operation: secretserver.PasswordGrant})
+	o := c.ask(secretserver.PasswordGrant)
 	if err := c.permit(f, secretserver.PasswordGrant); err != nil {
 		return secretserver.Grant{}, err
 	}
@@ -49,7 +49,7 @@ func (c connection) Authenticate(_ context.Context, credentials secretserver.Cre
 
 func (c connection) Refresh(_ context.Context, refreshToken string) (secretserver.Grant, error) {
 	f := c.trial.running
-	o := f.pause(effect{kind: vaultEffect, operation: secretserver.RefreshGrant})
+	o := c.ask(secretserver.RefreshGrant)
 	if err := c.permit(f, secretserver.RefreshGrant); err != nil {
 		return secretserver.Grant{}, err
 	}
@@ -71,7 +71,7 @@ func (c connection) Refresh(_ context.Context, refreshToken string) (secretserve
 // Verify asks something harmless: neither the account nor a token changes by it.
 func (c connection) Verify(_ context.Context, accessToken string) error {
 	c.mustOwn(accessToken)
-	o := c.trial.running.pause(effect{kind: vaultEffect, operation: secretserver.VerifyToken})
+	o := c.ask(secretserver.VerifyToken)
 	c.trial.figures.count("verifications")
 	switch {
 	case o.err != nil:

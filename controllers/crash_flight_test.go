@@ -30,6 +30,8 @@ type flight struct {
 	at      effect // the one that it stands before
 	outcome outcome
 
+	asks, heard *vault // while it is down: the one that it asks for all, and the one that has answered since
+
 	asked    bool // whether it leads, since its last effect, and the answer was yes
 	doubtful bool // the last answer was no
 	doubts   bool // the lease is renewed when it has ended, and not before

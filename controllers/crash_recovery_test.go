@@ -29,6 +29,7 @@ func (tr *trial) heal() {
 			tr.crash(p)
 		}
 	}
+	tr.endOutages()
 	tr.asUser(func() {
 		right := tr.vaults[vaultURLs[0]].password
 		if held := tr.kubernetes.secrets[in(crashAccount)]; held == nil || string(held.Data["password"]) != right {
@@ -51,6 +52,9 @@ func (tr *trial) heal() {
 // and for a target that the API server did not accept. An account that had bad logins is left alone for 65 minutes. That
 // a server forgot a token, or that a clock took its expiry for another, is noticed when the token is due.
 func (tr *trial) longestRecovery() time.Duration {
+	if tr.within > 0 {
+		return tr.within
+	}
 	longest := session.LongestBackoff + unwritableRetry + time.Minute
 	if tr.truth.Sub(tr.failedLogin) < lockoutWindow+time.Minute {
 		longest += lockoutWindow

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"fmt"
+	"time"
 
 	api "tokensync.dev/secret-server-operator/api/v1alpha1"
 	"tokensync.dev/secret-server-operator/controllers/secretserver"
@@ -13,7 +14,9 @@ type story struct {
 	unbegun bool // the session has no token at the beginning
 	change  func(*vaultSettings)
 	world   func(*world)
+	prelude func(*trial) // in which nothing else goes wrong; nil: the session gets its token
 	tell    func(*trial)
+	within  time.Duration // how long the recovery may take if nothing else goes wrong; zero: as ever
 	// usual is what becomes of the nth effect, from one, when nothing else goes wrong; nil: it is done.
 	usual func(n int, e effect) fate
 }
@@ -88,6 +91,7 @@ var stories = []story{
 		tr.afterVerification()
 		tr.asUser(func() { tr.setPassword(passwordMark + "1") })
 	}},
+	{name: "an outage", world: func(w *world) { w.sessions = 3 }, prelude: anOutage, tell: theReturn, within: longestOutage},
 	{name: "a lost state Secret", tell: func(tr *trial) {
 		tr.asUser(func() {
 			tr.deleteSecret(stateOf(in("billing")))

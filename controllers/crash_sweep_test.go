@@ -47,7 +47,10 @@ func (s story) retell(t *rapid.T, m mutant, at int, wrong fate) (effects []effec
 	}
 	tr := newTrial(t, newFigures(), m, w)
 	defer tr.close()
-	if !s.unbegun {
+	switch {
+	case s.prelude != nil:
+		s.prelude(tr)
+	case !s.unbegun:
 		tr.work()
 	}
 	tr.choose = func(f *flight) fate {
@@ -64,6 +67,12 @@ func (s story) retell(t *rapid.T, m mutant, at int, wrong fate) (effects []effec
 	tr.work()
 	tr.choose = nil // from here on, nothing goes wrong
 	tr.heal()
+	if at < 0 {
+		tr.within = s.within
+		if s.within > 0 && tr.figures.counts["requests for all"] == 0 {
+			t.Fatal("there was no outage")
+		}
+	}
 	tr.recover()
 	return effects
 }

@@ -45,6 +45,10 @@ var (
 			"the right password in the Secret", "the Secret Servers forget all tokens", "an administrator ends the access tokens", "garbage is collected", "another leader", "a crash",
 			"a little time",
 		})},
+		{"outages", 25, "40", 30, 1, slices.Concat(everyday, []string{
+			"passes side by side", "a Secret Server is down", "the Secret Servers are back", "another leader", "a crash", "a little time",
+			"a Secret Server is down", "time until a session is due",
+		})},
 		{"clocks", 25, "40", 10, 4, []string{
 			"a pass", "a wrong password in the Secret", "the right password in the Secret", "another password at the server",
 			"the clock is set", "a crash", "time until a session is due", "a renewal is asked for", "a little time",

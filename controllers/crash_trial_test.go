@@ -42,6 +42,7 @@ type trial struct {
 	offset time.Duration
 	// unnoticed: a token may have ended of which the operator believes that it lives.
 	unnoticed bool
+	within    time.Duration // how long the recovery may take, where that is known; zero: it is not
 
 	kubernetes *kubernetes
 	vaults     map[string]*vault

@@ -25,6 +25,7 @@ type vault struct {
 	vaultSettings
 
 	url      string
+	down     bool
 	now      func() time.Time
 	password string
 

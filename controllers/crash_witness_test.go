@@ -106,6 +106,9 @@ func (tr *trial) examine(f *flight) {
 		switch {
 		case seen.kind == sessionObject && seen.session != nil:
 			tr.examineStatus(seen.session)
+			if before := tr.before[seen.name]; before == nil || !sameStatus(before.Status, seen.session.Status) {
+				tr.mustNotPraise(seen.session)
+			}
 		case seen.kind == sessionObject && tr.before[seen.name] != nil:
 			tr.examineGone(f, tr.before[seen.name])
 		case seen.kind == secretObject:
@@ -224,7 +227,6 @@ func (tr *trial) examineStatus(s *api.SecretServerSession) {
 		tr.complain("encode a status: %v", err)
 	}
 	tr.mustNotTell("a status", string(text), passwordMark, refreshMark, accessMark)
-	tr.mustNotPraise(s)
 }
 
 // passEnded judges how a pass ended.
