@@ -30,6 +30,9 @@ func (c connection) Authenticate(_ context.Context, credentials secretserver.Cre
 	if err := c.permit(f, secretserver.PasswordGrant); err != nil {
 		return secretserver.Grant{}, err
 	}
+	if credentials.OTP != "" && kindOf(o.err) != secretserver.NotSent {
+		c.trial.codeSent(c.vault, credentials.OTP)
+	}
 	var g secretserver.Grant
 	var err error
 	if o.acts {

@@ -100,6 +100,8 @@ var mutants = []struct {
 		[]string{"not well after"}},
 	{"a new token is taken for as dead as the old one", "access tokens that an administrator ends", mutant{requests: keepEnd},
 		[]string{"not well after", "did not settle"}},
+	{"it is forgotten which one-time code was used", "another login, and the present one-time code has been used", mutant{requests: forgetCode},
+		[]string{"was sent twice"}},
 	{"the target tells the refresh token", "a first login", mutant{requests: tellAll},
 		[]string{"a target tells"}},
 }

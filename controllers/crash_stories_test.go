@@ -92,6 +92,12 @@ var stories = []story{
 		tr.asUser(func() { tr.setPassword(passwordMark + "1") })
 	}},
 	{name: "an outage", world: func(w *world) { w.sessions = 3 }, prelude: anOutage, tell: theReturn, within: longestOutage},
+	{name: "a first login with a one-time code", unbegun: true, world: withCodes, tell: func(*trial) {}},
+	{name: "two first logins with one-time codes", unbegun: true, world: twoWithCodes, tell: func(*trial) {}},
+	{
+		name: "another login, and the present one-time code has been used", world: withCodes, tell: anotherLogin,
+		change: func(s *vaultSettings) { s.refreshLimit = 0 },
+	},
 	{name: "a lost state Secret", tell: func(tr *trial) {
 		tr.asUser(func() {
 			tr.deleteSecret(stateOf(in("billing")))

@@ -62,6 +62,7 @@ type trial struct {
 type world struct {
 	concurrency int
 	sessions    int
+	codes       bool // logins need one-time codes
 	policy      api.DeletionPolicy
 	verifyEvery time.Duration // zero: never
 	vaults      map[string]vaultSettings
@@ -110,11 +111,12 @@ func newTrial(t *rapid.T, f *figures, m mutant, w world) *trial {
 	tr.witness, tr.ledger, tr.endings, tr.world = newWitness(), newLedger(), newEndings(), w
 	for url, settings := range w.vaults {
 		tr.vaults[url] = newVault(url, settings, tr.password, func() time.Time { return tr.truth })
+		tr.vaults[url].seeded = w.codes
 	}
 	tr.asUser(func() {
 		tr.createSecret(&corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{Name: crashAccount},
-			Data:       map[string][]byte{"username": []byte(crashUser), "password": []byte(tr.password)},
+			Data:       map[string][]byte{"username": []byte(crashUser), "password": []byte(tr.password), seedKey: []byte(rfcSeed)},
 		})
 		tr.createSessions()
 	})
@@ -242,6 +244,9 @@ func (tr *trial) createSession(name string) {
 			Verification:   tr.world.verification(),
 		},
 	})
+	if tr.world.codes {
+		tr.updateSession(in(name), func(s *api.SecretServerSession) { s.Spec.Credentials.OTPSeedKey = seedKey })
+	}
 	tr.allow(tr.kubernetes.sessions[in(name)].UID, theBeginning, "of "+name)
 }
 
@@ -284,7 +289,7 @@ func (tr *trial) setPassword(password string) {
 	if held == nil {
 		tr.createSecret(&corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{Name: crashAccount},
-			Data:       map[string][]byte{"username": []byte(crashUser), "password": []byte(password)},
+			Data:       map[string][]byte{"username": []byte(crashUser), "password": []byte(password), seedKey: []byte(rfcSeed)},
 		})
 	} else {
 		tr.updateSecret(crashAccount, func(s *corev1.Secret) { s.Data["password"] = []byte(password) })

@@ -26,6 +26,8 @@ type vault struct {
 
 	url      string
 	down     bool
+	seeded   bool           // a login needs a one-time code
+	codes    map[int64]bool // time steps whose code was used
 	now      func() time.Time
 	password string
 
@@ -58,7 +60,7 @@ type refreshTicket struct {
 func newVault(url string, settings vaultSettings, password string, now func() time.Time) *vault {
 	return &vault{
 		vaultSettings: settings, url: url, now: now, password: password,
-		access: map[string]time.Time{}, ended: map[string]bool{}, refresh: map[string]refreshTicket{}, sent: map[string]int{},
+		access: map[string]time.Time{}, ended: map[string]bool{}, refresh: map[string]refreshTicket{}, sent: map[string]int{}, codes: map[int64]bool{},
 	}
 }
 
@@ -82,7 +84,7 @@ func (v *vault) issue(left int) secretserver.Grant {
 // authenticate is the password grant.
 func (v *vault) authenticate(c secretserver.Credentials) (secretserver.Grant, error) {
 	locked := v.now().Before(v.lockedTo)
-	if locked || c.Username != crashUser || c.Password != v.password {
+	if locked || c.Username != crashUser || c.Password != v.password || (v.seeded && !v.takes(c.OTP)) {
 		v.badLogins = append(v.badLogins, v.now())
 		if !locked && v.badLoginsSince(v.now().Add(-lockoutTime)) >= lockoutThreshold {
 			v.lockedTo = v.now().Add(lockoutTime)

@@ -100,9 +100,9 @@ func keepEnd(k *kubernetes, send sendFunc) sendFunc {
 	}
 }
 
-// writtenRecord is the record in a request that updates a state Secret; nil for any other.
+// writtenRecord is the record in a request that writes a state Secret; nil for any other.
 func writtenRecord(r apiRequest) *session.Record {
-	if r.verb != updateVerb || r.object.Type != api.StateSecretType {
+	if (r.verb != updateVerb && r.verb != createVerb) || r.object.Type != api.StateSecretType {
 		return nil
 	}
 	return recordOf(r.object)

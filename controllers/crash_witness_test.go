@@ -35,13 +35,14 @@ type witness struct {
 	stateLost time.Time
 	leaps     []leap
 
+	codes     map[int64]bool  // time steps whose one-time code was sent
 	knownDead map[string]bool // access tokens of which the operator stored that they were ended
 
 	complaint string
 }
 
 func newWitness() witness {
-	return witness{before: map[types.NamespacedName]*api.SecretServerSession{}, previous: map[types.NamespacedName]*heldSecret{}, stored: map[string]stored{}, knownDead: map[string]bool{}}
+	return witness{before: map[types.NamespacedName]*api.SecretServerSession{}, previous: map[types.NamespacedName]*heldSecret{}, stored: map[string]stored{}, knownDead: map[string]bool{}, codes: map[int64]bool{}}
 }
 
 // leap is a clock that was set forward.
