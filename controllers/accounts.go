@@ -150,6 +150,15 @@ func (a *accounts) wants(name string, state types.UID, attempt *session.Attempt)
 	return known == nil || !known.taken[state].Equal(attempt.At) && !slices.ContainsFunc(known.begun, attempt.At.Equal)
 }
 
+// noted says that a state Secret repeats what is counted here already, so that it is not counted again.
+func (a *accounts) noted(name string, state types.UID, at time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if known := a.known[name]; known != nil {
+		known.taken[state] = at
+	}
+}
+
 // recall takes over what a state Secret tells of another process: an earlier one, or another shard. Each stored the
 // account's whole count, so the largest stands for all; a refusal that several stored is one. A time that lies ahead is
 // not believed: it would hold the account for as long.

@@ -127,6 +127,7 @@ func (p *pass) refuse(ctx context.Context) error {
 	if err := p.write(ctx, next); err != nil {
 		return err
 	}
+	p.accounts.noted(p.login.account, p.state.meta.UID, next.Attempt.At)
 	// It was another session's attempt that failed.
 	p.failure.count = max(p.failure.count-1, 0)
 	p.rejected(p.login.refusedAt)

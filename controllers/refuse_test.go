@@ -47,3 +47,23 @@ func TestNoteOfAnEarlierRefusalKeepsTheTimeOfALaterAttempt(t *testing.T) {
 		}
 	})
 }
+
+// Each session of an account notes the refusal that one of them met, with the account's count. To count those notes again
+// would hold the account after the second wrong password, and the right one would have to wait for an hour.
+func TestRefusalsThatSessionsNoteForEachOtherCountOnce(t *testing.T) {
+	configure(t, map[string]string{"rapid.checks": "1", "rapid.nofailfile": "true"})
+	rapid.Check(t, func(t *rapid.T) {
+		settings := vaultSettings{lifetime: 3 * lockoutWindow, refreshTokens: true, refreshLimit: 1000}
+		w := world{concurrency: 8, sessions: 3, vaults: map[string]vaultSettings{vaultURLs[0]: settings, vaultURLs[1]: settings}}
+		tr := newTrial(t, newFigures(), mutant{}, w)
+		defer tr.close()
+		tr.work()
+		for _, password := range []string{"wrong", "wrong again", "wrong once more", "0"} {
+			tr.asUser(func() { tr.setPassword(passwordMark + password) })
+			tr.work()
+		}
+		if !tr.allWell() {
+			t.Error("the right password, after three wrong ones, is not tried")
+		}
+	})
+}
