@@ -147,7 +147,14 @@ func (a *accounts) wants(name string, state types.UID, attempt *session.Attempt)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	known := a.known[name]
-	return known == nil || !known.taken[state].Equal(attempt.At) && !slices.ContainsFunc(known.begun, attempt.At.Equal)
+	return known == nil || !known.taken[state].Equal(attempt.At) && !slices.ContainsFunc(known.begun, attempt.At.Equal) &&
+		(!attempt.Refused || !known.knows(attempt.At))
+}
+
+// knows reports whether a refusal of that moment is known. Sessions that share the credentials note it for themselves with the
+// same time, and those notes are no news, whichever of them the watch brings first.
+func (k *account) knows(refusedAt time.Time) bool {
+	return slices.ContainsFunc(k.refusals, func(r refusal) bool { return r.at.Equal(refusedAt) })
 }
 
 // noted says that a state Secret repeats what is counted here already, so that it is not counted again.

@@ -81,6 +81,18 @@ func TestOwnAttemptIsKnownWhereverItTurnsUp(t *testing.T) {
 	}
 }
 
+func TestNotesOfOneRefusalAreNoNews(t *testing.T) {
+	a := newAccounts(retry)
+	a.refused(billing, "s", attempt(a, "wrong", noon), noon)
+
+	if a.wants(billing, "another session's state", &session.Attempt{At: noon, Refused: true, Bad: 1}) {
+		t.Error("the note of another session counts as another refusal")
+	}
+	if !a.wants(billing, "another session's state", &session.Attempt{At: noon.Add(time.Second), Refused: true, Bad: 2}) {
+		t.Error("a refusal of another moment is not looked at")
+	}
+}
+
 func TestUnansweredLoginsMakeTheNextOneDoubtful(t *testing.T) {
 	a := newAccounts(retry)
 	attempt(a, "unknown", noon)

@@ -10,8 +10,8 @@ import (
 
 // isDown reports whether a process knows that a Secret Server is down.
 func (p *process) isDown(v *vault) bool {
-	for at := range p.reconciler.outages.known {
-		if at.url == canonical(v.url) && p.reconciler.outages.down(at) {
+	for at, known := range p.reconciler.outages.known {
+		if at.url == canonical(v.url) && known.down() {
 			return true
 		}
 	}
