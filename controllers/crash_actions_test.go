@@ -218,7 +218,6 @@ var userActions = []action{
 	{"foreign Secrets go", 2, func(tr *trial) { tr.removeForeign() }},
 	{"the session is made anew", 1, func(tr *trial) {
 		name := tr.aSession()
-		tr.loseState(tr.kubernetes.sessions[name].UID) // a pass that has not seen the object go may miss it
 		tr.deleteSession(name)
 		tr.createSessions()
 	}},

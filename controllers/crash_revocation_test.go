@@ -128,6 +128,9 @@ func (tr *trial) examineFormer(f *flight, before, after stored) {
 // deleteSession deletes a session as a user does.
 func (tr *trial) deleteSession(name types.NamespacedName) {
 	uid := tr.kubernetes.sessions[name].UID
+	// A pass that has not seen the object go may miss its state.
+	tr.stateLost = tr.truth
+	tr.allow(uid, anInterference, "it is deleted")
 	tr.kubernetes.deleteSession(name)
 	if tr.kubernetes.sessions[name] != nil && tr.doomed[uid].IsZero() {
 		tr.doomed[uid] = tr.truth
