@@ -102,7 +102,7 @@ fuzz: ## Run each fuzz target for FUZZTIME=60s, one after the other (`make test`
 	hack/fuzz.sh $(FUZZTIME)
 
 .PHONY: crash-safety
-crash-safety: ## Break the operator in memory, CHECKS=1500 times in each of seven ways: some minutes.
+crash-safety: ## Break the operator in memory, CHECKS=1500 times in each of nine ways: some minutes.
 	CRASH_CHECKS=$(CHECKS) go test -count=1 -timeout=60m ./controllers -run=TestCrashSafety -v
 
 .PHONY: outage
