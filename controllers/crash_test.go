@@ -25,35 +25,35 @@ var (
 	everyday = []string{"a pass", "time until a session is due", "what was under way ends", "news", "a renewal is asked for"}
 
 	crashScopes = []scope{
-		{"anything", 25, "40", 40, 1, nil},
-		{"faults", 25, "25", 8, 1, slices.Concat(everyday, []string{
+		{"anything", 12, "40", 40, 1, nil},
+		{"faults", 12, "25", 8, 1, slices.Concat(everyday, []string{
 			"passes side by side", "much time", "a crash", "an orderly restart",
 		})},
-		{"leaders", 25, "30", 30, 1, slices.Concat(everyday, []string{
+		{"leaders", 12, "30", 30, 1, slices.Concat(everyday, []string{
 			"passes side by side", "another leader", "the lease is not renewed", "the lease is renewed", "a crash", "a little time", "target name",
 		})},
-		{"passwords", 25, "40", 10, 1, slices.Concat(everyday, []string{
+		{"passwords", 12, "40", 10, 1, slices.Concat(everyday, []string{
 			"a wrong password in the Secret", "the right password in the Secret", "another password at the server",
 			"a crash", "another leader", "a little time", "endpoint",
 		})},
-		{"targets", 25, "30", 30, 1, slices.Concat(everyday, []string{
+		{"targets", 12, "30", 30, 1, slices.Concat(everyday, []string{
 			"passes side by side", "target name", "the target is deleted", "the target is edited", "somebody else takes the name",
 			"foreign Secrets go", "the session is made anew", "garbage is collected", "another leader", "a crash",
 		})},
-		{"endings", 25, "30", 30, 1, slices.Concat(everyday, []string{
+		{"endings", 12, "30", 30, 1, slices.Concat(everyday, []string{
 			"the session is deleted", "sessions are made", "deletion policy", "endpoint", "another password at the server",
 			"the right password in the Secret", "the Secret Servers forget all tokens", "an administrator ends the access tokens", "garbage is collected", "another leader", "a crash",
 			"a little time",
 		})},
-		{"outages", 25, "40", 30, 1, slices.Concat(everyday, []string{
+		{"outages", 12, "40", 30, 1, slices.Concat(everyday, []string{
 			"passes side by side", "a Secret Server is down", "the Secret Servers are back", "another leader", "a crash", "a little time",
 			"a Secret Server is down", "time until a session is due",
 		})},
-		{"clocks", 25, "40", 10, 4, []string{
+		{"clocks", 12, "40", 10, 4, []string{
 			"a pass", "a wrong password in the Secret", "the right password in the Secret", "another password at the server",
 			"the clock is set", "a crash", "time until a session is due", "a renewal is asked for", "a little time",
 		}},
-		{"refusals", 25, "30", 10, 12, []string{
+		{"refusals", 12, "30", 10, 12, []string{
 			"a pass", "a wrong password in the Secret", "another password at the server", "time until a session is due", "a renewal is asked for",
 		}},
 	}
