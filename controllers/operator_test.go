@@ -154,6 +154,13 @@ func (r *recording) Write(p []byte) (int, error) {
 	return r.text.Write(p)
 }
 
+// reset forgets what was written so far.
+func (r *recording) reset() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.text = bytes.Buffer{}
+}
+
 func (r *recording) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

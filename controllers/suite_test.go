@@ -34,6 +34,13 @@ var (
 	output         = &recording{} // everything that the operators of this suite logged
 )
 
+// TestMain sets the logger at once: controller-runtime drops all logs, for good, if nobody has set one within half a minute, and
+// other tests come before the suite.
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(zap.New(zap.UseDevMode(false), zap.WriteTo(output)))
+	os.Exit(m.Run())
+}
+
 func TestControllers(t *testing.T) {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		t.Skip("KUBEBUILDER_ASSETS is not set: `make test` builds etcd and kube-apiserver and sets it")
@@ -45,7 +52,7 @@ func TestControllers(t *testing.T) {
 }
 
 var _ = BeforeSuite(func(ctx SpecContext) {
-	ctrl.SetLogger(zap.New(zap.UseDevMode(false), zap.WriteTo(output)))
+	output.reset() // of what was logged before
 	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
 	Expect(api.AddToScheme(scheme)).To(Succeed())
 	definitions := envtest.CRDInstallOptions{Paths: []string{filepath.Join("..", "config", "crd", "bases")}, ErrorIfPathMissing: true}
