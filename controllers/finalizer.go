@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,9 +19,6 @@ func hasFinalizer(o metav1.Object) bool {
 	return slices.Contains(o.GetFinalizers(), api.FinalizerRevoke)
 }
 
-// finalizerTimeout bounds the writes of a finalizer, shutdown or not.
-const finalizerTimeout = 10 * time.Second
-
 // addFinalizer makes the API server keep the session until its token is revoked.
 func (p *pass) addFinalizer(ctx context.Context) error {
 	return p.setFinalizer(ctx, true)
@@ -31,7 +27,7 @@ func (p *pass) addFinalizer(ctx context.Context) error {
 // removeFinalizer lets the session go, and then tells what became of its tokens.
 func (p *pass) removeFinalizer(ctx context.Context) error {
 	p.concludeDeparture()
-	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalizerTimeout)
+	detached, cancel := settling(ctx)
 	defer cancel()
 	err := p.setFinalizer(detached, false)
 	if err == nil && p.departure != nil {

@@ -60,7 +60,7 @@ var _ = Describe("A token that was replaced", func() {
 		Expect(other.vault.TokenValid(w.token(ctx, "billing")())).To(BeTrue())
 		Eventually(func() bool { return w.vault.TokenValid(former) }).Should(BeFalse())
 		forgotten(ctx)
-		Eventually(notes(ctx, w, api.EventRevoked)).Should(Equal([]string{"The former access token was revoked at " + w.vault.URL() + "."}))
+		Eventually(w.notes(ctx, api.EventRevoked)).Should(Equal([]string{"The former access token was revoked at " + w.vault.URL() + "."}))
 		Expect(other.vault.Stats().Revocations).To(BeZero())
 		Expect(status(ctx, s)().LoginCount).To(BeEquivalentTo(2))
 		Expect(op.counted()).To(Equal(map[string]int{"Succeeded": 1}))
@@ -100,7 +100,7 @@ var _ = Describe("A token that was replaced", func() {
 		observed(ctx, s)
 		Expect(condition(ctx, s, api.ConditionReady)()).To(Equal(ready))
 		forgotten(ctx)
-		Eventually(notes(ctx, w, api.EventRevokeFailed)).Should(HaveExactElements(
+		Eventually(w.notes(ctx, api.EventRevokeFailed)).Should(HaveExactElements(
 			ContainSubstring("The former access token was not revoked at " + w.vault.URL() + ": connection refused. It stays valid there until")))
 	})
 
@@ -112,7 +112,7 @@ var _ = Describe("A token that was replaced", func() {
 		allowed, err := controllers.ParseAllowedEndpoints([]string{other.vault.URL()})
 		Expect(err).NotTo(HaveOccurred())
 		startOperator(inNamespaces(w.namespace), func(o *operatorOptions) { o.AllowedEndpoints = allowed })
-		Eventually(notes(ctx, w, api.EventRevokeFailed)).Should(HaveExactElements(ContainSubstring("--allowed-endpoints")))
+		Eventually(w.notes(ctx, api.EventRevokeFailed)).Should(HaveExactElements(ContainSubstring("--allowed-endpoints")))
 		forgotten(ctx)
 		Expect(w.vault.TokenValid(former)).To(BeTrue())
 	})
@@ -163,6 +163,6 @@ var _ = Describe("A token that was replaced", func() {
 		Expect(w.vault.TokenValid(former)).To(BeFalse())
 		Expect(w.vault.Stats().Revocations).To(Equal(1))
 		Expect(other.vault.Stats().Revocations).To(Equal(1))
-		Eventually(notes(ctx, w, api.EventRevoked)).Should(HaveLen(1))
+		Eventually(w.notes(ctx, api.EventRevoked)).Should(HaveLen(1))
 	})
 })

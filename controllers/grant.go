@@ -262,8 +262,8 @@ func (p *pass) rejected(at time.Time) {
 	p.failure = failure{count: p.failure.count + 1, at: at, reason: api.ReasonCredentialsRejected}
 }
 
-// detached is a context that outlives the pass: a grant that was asked for is waited for and stored, also while the
-// operator shuts down.
+// detached is a context for a request to Secret Server that outlives the pass: a grant that was asked for is waited for,
+// also while the operator shuts down.
 func (p *pass) detached(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), p.timeout()+time.Second)
 }

@@ -10,7 +10,6 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
-	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -41,21 +40,6 @@ func finalizers(ctx context.Context, s *api.SecretServerSession) func() []string
 func gone(ctx context.Context, s *api.SecretServerSession) func() bool {
 	return func() bool {
 		return apierrors.IsNotFound(admin.Get(ctx, client.ObjectKeyFromObject(s), &api.SecretServerSession{}))
-	}
-}
-
-// notes are what a namespace's events of one reason say.
-func notes(ctx context.Context, w *world, reason string) func() []string {
-	return func() []string {
-		list := &eventsv1.EventList{}
-		Expect(admin.List(ctx, list, client.InNamespace(w.namespace))).To(Succeed())
-		var found []string
-		for _, e := range list.Items {
-			if e.Reason == reason {
-				found = append(found, e.Note)
-			}
-		}
-		return found
 	}
 }
 
@@ -97,8 +81,8 @@ var _ = Describe("A session with the deletion policy Revoke", func() {
 	letGo := func(ctx context.Context, why string) {
 		GinkgoHelper()
 		Eventually(gone(ctx, s)).WithTimeout(15 * time.Second).Should(BeTrue())
-		Eventually(notes(ctx, w, api.EventRevokeFailed)).Should(HaveExactElements(ContainSubstring(why)))
-		Expect(notes(ctx, w, api.EventRevoked)()).To(BeEmpty())
+		Eventually(w.notes(ctx, api.EventRevokeFailed)).Should(HaveExactElements(ContainSubstring(why)))
+		Expect(w.notes(ctx, api.EventRevoked)()).To(BeEmpty())
 		Expect(w.vault.Stats().Revocations).To(BeZero())
 	}
 	calls := func() int { return w.vault.Stats().Requests["/api/v1/oauth-expiration"] }
@@ -122,7 +106,7 @@ var _ = Describe("A session with the deletion policy Revoke", func() {
 		Eventually(gone(ctx, s)).Should(BeTrue())
 		Expect(w.vault.TokenValid(renewed)).To(BeFalse(), "revoked before the session went")
 		Expect(w.vault.Stats().Revocations).To(Equal(1))
-		Eventually(notes(ctx, w, api.EventRevoked)).Should(Equal([]string{"The access token was revoked at " + w.vault.URL() + "."}))
+		Eventually(w.notes(ctx, api.EventRevoked)).Should(Equal([]string{"The access token was revoked at " + w.vault.URL() + "."}))
 		Expect(op.counted()).To(Equal(map[string]int{"Succeeded": 1}))
 	})
 
@@ -303,7 +287,7 @@ var _ = Describe("A session with the deletion policy Revoke", func() {
 		counted := op.counted()
 		Expect(counted["Failed"]+counted["Skipped"]).To(Equal(sessions), "each has its outcome")
 		Expect(counted["Failed"]).To(BeNumerically("<=", 8), "half of the workers waited for an answer, and nobody after them")
-		Eventually(notes(ctx, w, api.EventRevokeFailed)).Should(And(HaveLen(sessions),
+		Eventually(w.notes(ctx, api.EventRevokeFailed)).Should(And(HaveLen(sessions),
 			ContainElement(ContainSubstring(": timed out.")), ContainElement(ContainSubstring("did not answer another revocation a moment ago"))))
 	})
 })

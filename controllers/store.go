@@ -221,7 +221,7 @@ const (
 	longestStoreRetry = 2 * time.Second
 )
 
-// settling is a context for the one write that tells what became of a grant or a revocation. It outlives the pass, and has
+// settling is a context for the write that tells what became of a grant or a revocation. It outlives the pass, and has
 // nothing to do with how patient the session is with its Secret Server.
 func settling(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)

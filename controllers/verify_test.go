@@ -8,7 +8,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	eventsv1 "k8s.io/api/events/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	api "tokensync.dev/secret-server-operator/api/v1alpha1"
@@ -36,21 +35,6 @@ func (o *operator) verifications(result string) func() int {
 			}
 		}
 		return 0
-	}
-}
-
-// notes are what the events of a kind say.
-func (w *world) notes(ctx context.Context, reason string) func() []string {
-	return func() []string {
-		list := &eventsv1.EventList{}
-		Expect(admin.List(ctx, list, client.InNamespace(w.namespace))).To(Succeed())
-		var notes []string
-		for _, e := range list.Items {
-			if e.Reason == reason {
-				notes = append(notes, e.Note)
-			}
-		}
-		return notes
 	}
 }
 

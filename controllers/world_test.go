@@ -174,3 +174,18 @@ func events(ctx context.Context, w *world) func() []string {
 		return told
 	}
 }
+
+// notes are what the events of a kind say.
+func (w *world) notes(ctx context.Context, reason string) func() []string {
+	return func() []string {
+		list := &eventsv1.EventList{}
+		Expect(admin.List(ctx, list, client.InNamespace(w.namespace))).To(Succeed())
+		var notes []string
+		for _, e := range list.Items {
+			if e.Reason == reason {
+				notes = append(notes, e.Note)
+			}
+		}
+		return notes
+	}
+}
