@@ -108,14 +108,15 @@ func TestTemplatesOfTheExamplesRender(t *testing.T) {
 // Each of these tables names all that the code has, and nothing else, in its column of that name.
 func TestTablesNameWhatTheCodeHas(t *testing.T) {
 	const readme, troubleshooting, vocabulary = "../README.md", "troubleshooting.md", "../api/v1alpha1/vocabulary.go"
+	const status, configuration = "status.md", "configuration.md"
 	for name, c := range map[string]struct {
 		path, column string
 		want         []string
 	}{
-		"flags":                        {readme, "Flag", flags(t, "../main.go")},
-		"status fields":                {readme, "Field", statusFields()},
-		"reasons":                      {readme, "Reason", constants(t, vocabulary, "Reason")},
-		"events":                       {readme, "Event", constants(t, vocabulary, "Event")},
+		"flags":                        {configuration, "Flag", flags(t, "../main.go")},
+		"status fields":                {status, "Field", statusFields()},
+		"reasons":                      {status, "Reason", constants(t, vocabulary, "Reason")},
+		"events":                       {status, "Event", constants(t, vocabulary, "Event")},
 		"metrics":                      {readme, "Metric", constants(t, "../controllers/metrics.go", "Metric")},
 		"reasons, for troubleshooting": {troubleshooting, "Reason", constants(t, vocabulary, "Reason")},
 		"events, for troubleshooting":  {troubleshooting, "Event", constants(t, vocabulary, "Event")},
@@ -344,6 +345,17 @@ func TestLinksResolve(t *testing.T) {
 			if fragment != "" && !slices.Contains(anchors(read(t, to)), fragment) {
 				t.Errorf("%s links to %s, and %s has no such heading", path, match[1], to)
 			}
+		}
+	}
+}
+
+func TestTheIndexListsEveryPage(t *testing.T) {
+	const index = "README.md"
+	text := read(t, index)
+	for path := range documents(t) {
+		row := regexp.MustCompile(`(?m)^\| \[[^]]+\]\(` + regexp.QuoteMeta(path) + `\) \| `)
+		if path != index && path != "../"+index && !row.MatchString(text) {
+			t.Errorf("%s has no row that begins with a link to %s", index, path)
 		}
 	}
 }
