@@ -59,7 +59,9 @@ func TestExamplesFitTheTypes(t *testing.T) {
 				}
 				kinds := map[string]any{
 					api.SchemeGroupVersion.String() + " " + api.Kind: &api.SecretServerSession{},
-					"v1 Pod": &corev1.Pod{},
+					"v1 Pod":                             &corev1.Pod{},
+					"external-secrets.io/v1 SecretStore": &secretStore{},
+					"external-secrets.io/v1 ClusterSecretStore": &secretStore{},
 				}
 				into, ok := kinds[object.APIVersion+" "+object.Kind]
 				if !ok {
@@ -80,11 +82,13 @@ func TestExamplesFitTheTypes(t *testing.T) {
 	}
 }
 
-// The templates of the README and of the samples are such as the operator renders.
+// The templates of the documents and of the samples are such as the operator renders.
 func TestTemplatesOfTheExamplesRender(t *testing.T) {
 	texts := []string{read(t, "../config/samples/session.yaml")}
-	for _, block := range yamlBlock.FindAllStringSubmatch(read(t, "../README.md"), -1) {
-		texts = append(texts, block[1])
+	for _, text := range documents(t) {
+		for _, block := range yamlBlock.FindAllStringSubmatch(text, -1) {
+			texts = append(texts, block[1])
+		}
 	}
 	rendered := 0
 	for _, text := range texts {
@@ -108,7 +112,7 @@ func TestTemplatesOfTheExamplesRender(t *testing.T) {
 // Each of these tables names all that the code has, and nothing else, in its column of that name.
 func TestTablesNameWhatTheCodeHas(t *testing.T) {
 	const readme, troubleshooting, vocabulary = "../README.md", "troubleshooting.md", "../api/v1alpha1/vocabulary.go"
-	const status, configuration = "status.md", "configuration.md"
+	const status, configuration, templates = "status.md", "configuration.md", "templates.md"
 	for name, c := range map[string]struct {
 		path, column string
 		want         []string
@@ -120,7 +124,7 @@ func TestTablesNameWhatTheCodeHas(t *testing.T) {
 		"metrics":                      {readme, "Metric", constants(t, "../controllers/metrics.go", "Metric")},
 		"reasons, for troubleshooting": {troubleshooting, "Reason", constants(t, vocabulary, "Reason")},
 		"events, for troubleshooting":  {troubleshooting, "Event", constants(t, vocabulary, "Event")},
-		"values of templates":          {readme, "Template value", dotted(rendering.Fields())},
+		"values of templates":          {templates, "Template value", dotted(rendering.Fields())},
 		"metrics, for troubleshooting": {troubleshooting, "Metric", constants(t, "../controllers/metrics.go", "Metric")},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -151,10 +155,10 @@ func dotted(names []string) []string {
 }
 
 // The functions stand together in a few rows of one table.
-func TestReadmeNamesTheFunctionsOfTemplates(t *testing.T) {
+func TestTheFunctionsOfTemplatesAreNamed(t *testing.T) {
 	var named []string
 	inTable := false
-	for line := range strings.Lines(read(t, "../README.md")) {
+	for line := range strings.Lines(read(t, "templates.md")) {
 		inTable = strings.HasPrefix(line, "| Function |") || inTable && strings.HasPrefix(line, "|")
 		if inTable {
 			cell := strings.Split(line, "|")[1]
@@ -165,7 +169,7 @@ func TestReadmeNamesTheFunctionsOfTemplates(t *testing.T) {
 	}
 	slices.Sort(named)
 	if want := rendering.Functions(); !slices.Equal(named, want) {
-		t.Errorf("\nthe README names %v\n     templates have %v", named, want)
+		t.Errorf("\ntemplates.md names %v\n    templates have %v", named, want)
 	}
 }
 

@@ -14,6 +14,7 @@ const (
 	Malformed       Cause = "it is not a valid Go template"
 	TooLong         Cause = "it is longer than 8192 characters"
 	TooDeep         Cause = "its actions or parentheses are nested deeper than 100 levels"
+	TooNested       Cause = "toPrettyJson takes lists and dicts of at most 16 levels"
 	Looping         Cause = "range is not available"
 	Defining        Cause = "define, block and template are not available"
 	UnknownFunction Cause = "there is no such function, or it is not available here"

@@ -14,9 +14,11 @@ import (
 // multiplies sizes.
 func fromSprig() []string {
 	return []string{
-		"b32enc", "b64enc", "cat", "contains", "default", "empty", "first", "hasPrefix", "hasSuffix", "last", "list",
-		"lower", "quote", "sha256sum", "splitList", "squote", "substr", "ternary", "title", "toString", "trim", "trimPrefix",
-		"trimSuffix", "trunc", "upper", "urlParse",
+		"abbrev", "abbrevboth", "adler32sum", "b32enc", "b64enc", "camelcase", "cat", "compact", "contains", "default", "empty",
+		"first", "get", "has", "hasKey", "hasPrefix", "hasSuffix", "initial", "initials", "kebabcase", "last", "list", "lower",
+		"plural", "quote", "rest", "reverse", "sha1sum", "sha256sum", "sha512sum", "snakecase", "sortAlpha", "splitList",
+		"squote", "substr", "swapcase", "ternary", "title", "toString", "trim", "trimPrefix", "trimSuffix", "trunc", "untitle",
+		"upper", "urlJoin", "urlParse", "wrap",
 	}
 }
 
@@ -29,9 +31,17 @@ func isBuiltin(name string) bool { return slices.Contains(builtins(), name) }
 func (m *meter) functions() template.FuncMap {
 	library := sprig.GenericFuncMap()
 	all := template.FuncMap{
-		// The library's own drop errors.
-		"toJson":    library["mustToJson"],
-		"toRawJson": library["mustToRawJson"],
+		// The library's own drop errors, or write them into the value.
+		"b32dec":       decodeBase32,
+		"b64dec":       decodeBase64,
+		"toJson":       library["mustToJson"],
+		"toPrettyJson": prettyJSON,
+		"toRawJson":    library["mustToRawJson"],
+		// The library's takes what is no number for 0, and what is too large for something smaller.
+		"add": add,
+		"div": divide,
+		"mul": multiply,
+		"sub": subtract,
 		// The library's answers with nil if all is empty, which would be written as <no value>.
 		"coalesce": coalesce,
 		// The library's, with results that are bounded before they are made.
@@ -41,6 +51,12 @@ func (m *meter) functions() template.FuncMap {
 		"nindent": nindent,
 		"repeat":  repeat,
 		"replace": replace,
+		"split":   splitAll,
+		"splitn":  splitSome,
+		// The library's takes time in proportion to the text multiplied with the characters.
+		"trimAll": trimAll,
+		// The library's breaks what is not ASCII.
+		"nospace": withoutSpace,
 		// Go's, with results that are bounded before they are made.
 		"html":     template.HTMLEscaper,
 		"js":       template.JSEscaper,
@@ -57,7 +73,8 @@ func (m *meter) functions() template.FuncMap {
 		"le": func(a, b any) (bool, error) { order, err := compare(a, b); return order <= 0, err },
 		"lt": func(a, b any) (bool, error) { order, err := compare(a, b); return order < 0, err },
 		"ne": func(a, b any) (bool, error) { same, err := equal(a, b); return !same, err },
-		// Its name is the library's, which wants a time. Times are texts here.
+		// Their names are the library's, which wants times, and of what is none makes the present one. Times are texts here.
+		"date":      date,
 		"unixEpoch": unixEpoch,
 	}
 	for _, name := range fromSprig() {

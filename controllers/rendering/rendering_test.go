@@ -54,6 +54,16 @@ func TestTemplatesRender(t *testing.T) {
 		"indent":                     {`{{ indent 2 "a\nb" }}|{{ nindent 1 "c" }}`, "  a\n  b|\n c"},
 		"join":                       {`{{ list "a" 1 nil true | join "," }} {{ splitList "-" "x-y" | join "+" }}`, "a,1,true x+y"},
 		"print":                      {`{{ print "a" 1 2 }}{{ println "b" }}{{ printf "%s|%5d|%-3s|%05.1f|%q|%v|%%|%x|%t|%d" "c" 7 "d" 2.25 "e" (list 1) "f" true (unixEpoch .issuedAt) }}`, "a1 2b\nc|    7|d  |002.2|\"e\"|[1]|%|66|true|1772452800"},
+		"shorter texts":              {`{{ abbrev 7 .username }} {{ abbrevboth 5 10 "1234 5678 9123" }} {{ initials "svc billing" }} {{ nospace " é è\t" }} {{ trimAll "é-" "-éaé-" }}{{ trimAll "" "b" }}`, "svc-... ...5678... sb éè ab"},
+		"spellings":                  {`{{ untitle "Ab" }} {{ swapcase "aB" }} {{ camelcase "a_b" }} {{ snakecase "AbCd" }} {{ kebabcase "AbCd" }} {{ plural "one" "many" 2 }} {{ wrap 3 "ab cd" }}`, "ab Ab AB ab_cd ab-cd many ab\ncd"},
+		"parts with names":           {`{{ (split "-" .username)._1 }} {{ (splitn "/" 2 "a/b/c")._1 }} {{ len (split "" "ab") }}`, "billing b/c 2"},
+		"decodings":                  {`{{ b64enc "a" | b64dec }}{{ b32enc "b" | b32dec }} {{ sha1sum "a" | trunc 8 }} {{ sha512sum "a" | trunc 8 }} {{ adler32sum "a" }}`, "ab 86f7e437 1f40fc92 6422626"},
+		"a URL of parts":             {`{{ urlJoin (dict "scheme" "https" "host" (urlParse .serverURL).host "path" "/api") }}`, "https://vault.example.com/api"},
+		"JSON on lines":              {`{{ dict "a" (list 1 "b") | toPrettyJson }}`, "{\n  \"a\": [\n    1,\n    \"b\"\n  ]\n}"},
+		"lists":                      {`{{ list 1 2 3 | rest | join "" }} {{ list 1 2 3 | initial | join "" }} {{ list 1 2 | reverse | join "" }} {{ list "b" "a" | sortAlpha | join "" }} {{ list "" 1 nil | compact | len }} {{ has 2 (list 1 2) }}`, "23 12 21 ab 1 true"},
+		"dicts":                      {`{{ get (dict "a" "b") "a" }} {{ hasKey . "token" }} {{ hasKey . "password" }}`, "b true false"},
+		"whole numbers":              {`{{ add 1 2 3 }} {{ sub (unixEpoch .expiresAt) (unixEpoch .issuedAt) }} {{ mul 2 3 -4 }} {{ div -7 2 }}`, "6 1200 -24 -3"},
+		"dates":                      {`{{ date "Mon, 02 Jan 2006 15:04:05 MST" .expiresAt }} {{ .issuedAt | date "2006-01-02" }} {{ date "15:04" "2026-03-02T13:20:00+01:00" }}`, "Mon, 02 Mar 2026 12:20:00 UTC 2026-03-02 12:20"},
 		"comparisons":                {`{{ eq 1 2 1 }},{{ ne "a" "b" }},{{ lt 1 2.5 }},{{ le "a" "a" }},{{ gt (unixEpoch .expiresAt) 1 }},{{ ge "a" "b" }},{{ eq true false true }},{{ len .domain }}`, "true,true,true,true,true,false,true,4"},
 		"index of a dict":            {`{{ index . "token" }} {{ index (dict "a" (list "b")) "a" 0 }}`, "AgEAAAD-token_7f3a b"},
 		"trimmed":                    {"a  {{- .session -}}  b", "abillingb"},
@@ -128,6 +138,21 @@ func TestTemplatesThatAreNone(t *testing.T) {
 		"something else than a list":    {`{{ join "," .token }}`, Unsuitable, 1, 4},
 		"a URL that is none":            {`{{ urlParse ":" }}`, Unsuitable, 1, 4},
 		"a time that is none":           {`{{ unixEpoch .token }}`, Unsuitable, 1, 4},
+		"a date that is none":           {`{{ date "2006" .token }}`, Unsuitable, 1, 4},
+		"no date at all":                {`{{ date "2006" "" }}`, Unsuitable, 1, 4},
+		"no Base64":                     {`{{ b64dec .token }}`, Unsuitable, 1, 4},
+		"no Base32":                     {`{{ b32dec .token }}`, Unsuitable, 1, 4},
+		"nothing to add":                {`{{ add }}`, Unsuitable, 1, 4},
+		"a text as a number":            {`{{ add 1 "2" }}`, Unsuitable, 1, 4},
+		"half a number":                 {`{{ sub 1 0.5 }}`, Unsuitable, 1, 4},
+		"a sum that is too large":       {`{{ add 9223372036854775807 1 }}`, Unsuitable, 1, 4},
+		"a product that is too large":   {`{{ mul 9223372036854775807 9223372036854775807 0 }}`, Unsuitable, 1, 4},
+		"a quotient that is too large":  {`{{ div -9223372036854775808 -1 }}`, Unsuitable, 1, 4},
+		"a division by nothing":         {`{{ div 1 0 }}`, Unsuitable, 1, 4},
+		"a division by a text":          {`{{ div 1 "2" }}`, Unsuitable, 1, 4},
+		"JSON on lines of no JSON":      {`{{ toPrettyJson 1i }}`, Unsuitable, 1, 4},
+		"a URL of what is none":         {`{{ urlJoin (dict "host" 1) }}`, Unsuitable, 1, 4},
+		"the rest of a text":            {`{{ rest .token }}`, Unsuitable, 1, 4},
 		"a negative count":              {`{{ repeat -1 "a" }}`, Unsuitable, 1, 4},
 		"a negative margin":             {`{{ indent -1 "a" }}`, Unsuitable, 1, 4},
 		"no order":                      {`{{ lt "a" 1 }}`, Unsuitable, 1, 4},
@@ -157,13 +182,15 @@ func TestWhatIsNotAvailable(t *testing.T) {
 		"break outside of a loop": {`{{ break }}`, Malformed, 1, 0},
 	}
 	for _, name := range []string{
-		"now", "ago", "date", "dateInZone", "htmlDate", "dateModify", "toDate", "duration", // the clock, and values with methods
+		"now", "ago", "dateInZone", "htmlDate", "dateModify", "toDate", "duration", // the clock, files with time zones, and values with methods
 		"env", "expandenv", "getHostByName", "osBase", // the environment, the network, files
 		"randAlphaNum", "randAlpha", "randAscii", "randNumeric", "randInt", "randBytes", "shuffle", "uuidv4", // random numbers
 		"genPrivateKey", "genCA", "genSelfSignedCert", "genSignedCert", "buildCustomCert", "derivePassword", "bcrypt", "htpasswd",
 		"encryptAES", "decryptAES", // keys
 		"regexMatch", "regexReplaceAll", "regexSplit", "mustRegexFind", // patterns
-		"until", "untilStep", "seq", "wrap", "wrapWith", "fromJson", "toPrettyJson", // sizes out of nothing
+		"until", "untilStep", "seq", "wrapWith", "fromJson", // sizes out of nothing
+		"keys", "values", // in no order
+		"uniq", "without", "toYaml", "b64URLEncode", "splitByte",
 		"set", "unset", "merge", "mergeOverwrite", "append", "push", "deepCopy", // arguments that change
 		"fail", "include", "tpl", "lookup", "typeOf", "kindOf", "deepEqual",
 	} {
@@ -207,6 +234,12 @@ func TestBombs(t *testing.T) {
 		"something for each character":          {big + `{{ replace "x" "xx" $x }}`, TooLarge, anywhere, 0},
 		"a separator":                           {`{{ join (repeat 1000 "x") (splitList "" (repeat 1000 "x")) }}`, TooLarge, anywhere, 0},
 		"a list of characters":                  {big + `{{ splitList "" $x }}`, TooLarge, anywhere, 0},
+		"a dict of characters":                  {big + `{{ split "" $x }}`, TooLarge, anywhere, 0},
+		"some parts of many":                    {big + `{{ splitn "" 100000 $x }}`, TooLarge, anywhere, 0},
+		"a date of dates":                       {`{{ $x := repeat 20000 "1" }}{{ date (repeat 6 $x) .expiresAt }}{{ date (print $x $x $x $x $x $x (repeat 20000 "Monday")) .expiresAt }}`, TooLarge, anywhere, 0},
+		"margins of margins":                    {doubled(17, `""`, `list $x`, "{{ toPrettyJson $x }}"), TooNested, anywhere, 0},
+		"margins of dicts":                      {doubled(17, `""`, `dict "a" $x`, "{{ toPrettyJson $x }}"), TooNested, anywhere, 0},
+		"many characters to trim":               {`{{ $x := repeat 60000 "é" }}` + strings.Repeat(`{{ if trimAll $x $x }}{{ end }}`, 100), TooMuchWork, anywhere, 0},
 		"an argument many times":                {big + `{{ print ` + strings.Repeat("$x ", 1000) + `}}`, TooLarge, anywhere, 0},
 		"a list many times":                     {`{{ $x := splitList "" (repeat 7000 "x") }}{{ list ` + strings.Repeat("$x ", 1000) + `}}`, TooLarge, anywhere, 0},
 		"a value of more than a value may have": {big + `{{ $x }}{{ $x }}`, TooLarge, anywhere, 0},
@@ -353,9 +386,11 @@ func TestCheckTellsWhatNeedsNoToken(t *testing.T) {
 }
 
 func TestEveryFunctionIsOneOfTheAllowed(t *testing.T) {
-	want := strings.Fields(`and b32enc b64enc cat coalesce contains default dict empty eq first ge gt hasPrefix hasSuffix html indent index join
-		js last le len list lower lt ne nindent not or print printf println quote repeat replace sha256sum slice splitList squote substr ternary
-		title toJson toRawJson toString trim trimPrefix trimSuffix trunc unixEpoch upper urlParse urlquery`)
+	want := strings.Fields(`abbrev abbrevboth add adler32sum and b32dec b32enc b64dec b64enc camelcase cat coalesce compact contains date default
+		dict div empty eq first ge get gt has hasKey hasPrefix hasSuffix html indent index initial initials join js kebabcase last le len
+		list lower lt mul ne nindent nospace not or plural print printf println quote repeat replace rest reverse sha1sum sha256sum
+		sha512sum slice snakecase sortAlpha split splitList splitn squote sub substr swapcase ternary title toJson toPrettyJson
+		toRawJson toString trim trimAll trimPrefix trimSuffix trunc unixEpoch untitle upper urlJoin urlParse urlquery wrap`)
 	if got := Functions(); !slices.Equal(got, want) {
 		t.Errorf("\n got %v\nwant %v", got, want)
 	}

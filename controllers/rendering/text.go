@@ -5,10 +5,10 @@ import (
 	"reflect"
 	"strings"
 	"text/template"
-	"time"
+	"unicode"
 )
 
-// repeat, replace, indent, nindent and join are the library's functions of these names, but they look at the size of
+// repeat, replace, indent, nindent, join, split and splitn are the library's functions of these names, but they look at the size of
 // their result before they make it: it is not in proportion to their arguments.
 
 func repeat(count int, text string) (string, error) {
@@ -64,6 +64,39 @@ func join(separator string, list any) (string, error) {
 	return strings.Join(parts, separator), nil
 }
 
+// splitAll names the parts of a text _0, _1 and so on.
+func splitAll(separator, text string) (map[string]any, error) { return splitSome(separator, -1, text) }
+
+// splitSome is splitAll into at most so many parts; a negative number is for all.
+func splitSome(separator string, parts int, text string) (map[string]any, error) {
+	if strings.Count(text, separator) > maxText/wordSize {
+		return nil, because(TooLarge)
+	}
+	named := map[string]any{}
+	for i, part := range strings.SplitN(text, separator, parts) {
+		named[fmt.Sprintf("_%d", i)] = part
+	}
+	return named, nil
+}
+
+// trimAll takes the characters away from both ends of a text.
+func trimAll(characters, text string) string {
+	unwanted := map[rune]bool{}
+	for _, c := range characters {
+		unwanted[c] = true
+	}
+	return strings.TrimFunc(text, func(c rune) bool { return unwanted[c] })
+}
+
+func withoutSpace(text string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsSpace(c) {
+			return -1
+		}
+		return c
+	}, text)
+}
+
 // coalesce is the first value that is not empty, or the empty text.
 func coalesce(values ...any) any {
 	for _, value := range values {
@@ -110,13 +143,4 @@ func index(value any, keys ...any) (any, error) {
 		value = list.Index(i).Interface()
 	}
 	return value, nil
-}
-
-// unixEpoch is a time in seconds since 1970.
-func unixEpoch(text string) (int64, error) {
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return 0, because(Unsuitable) // the parser's own error would tell the text
-	}
-	return t.Unix(), nil
 }
