@@ -30,6 +30,7 @@ TEST_ARGS ?=
 tool = hack/progress.sh "running $(1)" go tool -modfile=hack/tools/$(1)/go.mod $(1)
 CONTROLLER_GEN := $(call tool,controller-gen)
 KUSTOMIZE := $(call tool,kustomize)
+CRD_REF_DOCS := $(call tool,crd-ref-docs)
 KUBECTL := hack/kubectl.sh
 # Static and without paths of this machine, as in the image. golangci-lint and the control plane are given the same flags:
 # packages compiled for one serve the others.
@@ -53,11 +54,13 @@ clean: ## Remove what was built, the control plane included. Go's cache stays.
 ##@ Development
 
 .PHONY: generate
-generate: ## Generate the deep copies and apply configurations of the API types.
+generate: ## Generate the deep copies, apply configurations and reference (docs/api-reference.md) of the API types.
 	@# First removed, so that a type that is gone leaves nothing behind.
 	rm -rf api/v1alpha1/applyconfiguration
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt applyconfiguration:headerFile=hack/boilerplate.go.txt \
 	  paths=./api/v1alpha1
+	$(CRD_REF_DOCS) --source-path=./api/v1alpha1 --config=hack/api-reference/config.yaml --templates-dir=hack/api-reference/templates \
+	  --renderer=markdown --output-path=docs/api-reference.md --log-level=ERROR
 
 .PHONY: manifests
 manifests: ## Generate the CRD and the operator's role from the markers in api/ and controllers/.
