@@ -13,6 +13,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 # The operator's image: where docker-build puts it and deploy takes it from.
 IMG ?= secret-server-operator:$(VERSION)
 CONTAINER_TOOL ?= docker
+# What deploy, undeploy and build-installer render: the whole operator, or another overlay of config/.
+OVERLAY ?= config/default
 # Flags of `make run`. The endpoints are on this machine only, and without TLS.
 RUN_ARGS ?= --metrics-bind-address=127.0.0.1:8080 --metrics-secure=false --health-probe-bind-address=127.0.0.1:8081
 # How long `make soak` watches.
@@ -152,19 +154,20 @@ uninstall: ## Remove the CRD, and with it every session and its Secrets.
 	$(KUSTOMIZE) build config/crd | $(KUBECTL) delete --ignore-not-found -f -
 
 .PHONY: deploy
-deploy: ## Deploy the operator with its CRD (IMG=registry/name:tag).
-	hack/render.sh $(IMG) | $(KUBECTL) apply --server-side -f -
+deploy: ## Deploy the operator with its CRD (IMG=registry/name:tag, OVERLAY=config/default).
+	hack/render.sh $(IMG) $(OVERLAY) | $(KUBECTL) apply --server-side -f -
 
 .PHONY: undeploy
-undeploy: ## Remove the operator and its CRD, and with it every session and its Secrets.
+undeploy: ## Remove the operator and its CRD, and with it every session and its Secrets (OVERLAY as it was deployed).
+	@[[ $(OVERLAY) != *namespaced* ]] || { echo 'That would delete the sessions of all namespaces: see docs/install.md.' >&2; exit 1; }
 	@# The sessions first, as long as the operator is there.
 	hack/remove-sessions.sh
-	hack/render.sh $(IMG) | $(KUBECTL) delete --ignore-not-found -f -
+	hack/render.sh $(IMG) $(OVERLAY) | $(KUBECTL) delete --ignore-not-found -f -
 
 .PHONY: build-installer
-build-installer: ## Write all that `make deploy` applies to dist/install.yaml (IMG=registry/name:tag).
+build-installer: ## Write all that `make deploy` applies to dist/install.yaml (IMG=registry/name:tag, OVERLAY=config/default).
 	mkdir -p dist
-	hack/render.sh $(IMG) > dist/install.yaml
+	hack/render.sh $(IMG) $(OVERLAY) > dist/install.yaml
 
 .PHONY: docker-build
 docker-build: ## Build the operator's image (IMG=registry/name:tag, CONTAINER_TOOL=docker).
