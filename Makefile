@@ -121,6 +121,12 @@ chaos: build ## Let everything go wrong, and see sessions survive (CHAOS_SECONDS
 	@assets=$$(hack/controlplane/build.sh) && KUBEBUILDER_ASSETS=$$assets \
 	  CHAOS_SECONDS=$(CHAOS_SECONDS) CHAOS_SEED=$(CHAOS_SEED) CHAOS_SESSIONS=$(CHAOS_SESSIONS) exec bin/chaos
 
+.PHONY: docs-verify
+docs-verify: build build-installer ## Check the documents, and run the commands that they tell to give (DOCS: pages, by default all).
+	go test -count=1 ./docs ./hack/markdown ./hack/docs-verify
+	$(GO_BUILD) -o bin/docs-verify ./hack/docs-verify
+	@assets=$$(hack/controlplane/build.sh) && KUBEBUILDER_ASSETS=$$assets exec bin/docs-verify $(DOCS)
+
 .PHONY: controlplane
 controlplane: ## Build etcd, kube-apiserver, kube-controller-manager and kubectl into bin/k8s.
 	hack/controlplane/build.sh

@@ -22,6 +22,7 @@ type Options struct {
 	Binary     string   // path of the built operator
 	Kubeconfig string   // path of that of the user whom it acts as
 	Args       []string // further flags; they win over those that Start sets
+	Env        []string // further environment variables, as NAME=value
 	// Log is the path of the file that all its output is appended to, so that the processes of one replica can share it.
 	Log string
 	// Serve has it serve its metrics and probes on free loopback ports, for Metrics, Healthy and Ready. Else it serves none.
@@ -60,6 +61,7 @@ func Start(ctx context.Context, options Options) (*Process, error) {
 	ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	cmd := exec.CommandContext(ctx, path, arguments...) //nolint:gosec // the caller names the program
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = append(cmd.Environ(), options.Env...)
 	cmd.SysProcAttr = attributes()
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = options.StopTimeout
