@@ -29,6 +29,8 @@ const (
 
 var shellBlock = regexp.MustCompile("(?s)\n```sh\n(.*?)\n```\n")
 
+var yamlBlock = regexp.MustCompile("(?s)\n```yaml\n(.*?)\n```\n")
+
 // recipe is one section of the page.
 type recipe struct {
 	session    api.SecretServerSession

@@ -41,7 +41,7 @@ func TestNotesThatMakeNoSenseAreErrors(t *testing.T) {
 	for name, text := range map[string]string{
 		"no reason":                     "<!-- docs-verify: skip -->\n```sh\n```\n",
 		"an empty reason":               "<!-- docs-verify: skip because -->\n```sh\n```\n",
-		"nothing to skip":               "<!-- docs-verify: skip because of this -->\n```yaml\n```\n",
+		"nothing to skip":               "<!-- docs-verify: skip because of this -->\n```go\n```\n",
 		"nothing after it":              "<!-- docs-verify: skip because of this -->\ntext\n",
 		"a file outside the page's own": "<!-- docs-verify: save as ../a -->\n```yaml\n```\n",
 		"words nobody knows":            "<!-- docs-verify: quickly -->\ntext\n",
