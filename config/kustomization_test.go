@@ -29,11 +29,22 @@ var everyOperator = []string{clusterWide, namespaced, sharded}
 
 type manifests []*unstructured.Unstructured
 
-// render builds the kustomization in a directory.
+// rendered keeps what render has made, by directory. No test runs beside another that renders.
+var rendered = map[string]manifests{}
+
+// render builds the kustomization in a directory. What it returns must not be changed.
 func render(t *testing.T, directory string) manifests {
 	t.Helper()
-	noticeManifests(t)
-	cmd := exec.CommandContext(t.Context(), "go", "tool", "-modfile=../hack/tools/kustomize/go.mod", "kustomize", "build", directory)
+	if _, ok := rendered[directory]; !ok {
+		noticeManifests(t)
+		rendered[directory] = build(t, directory)
+	}
+	return rendered[directory]
+}
+
+func build(t *testing.T, directory string) manifests {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "tool", "-modfile=../hack/tools/kustomize/go.mod", "kustomize", "build", directory) //nolint:gosec // its own directories
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	output, err := cmd.Output()
@@ -68,8 +79,8 @@ func noticeManifests(t *testing.T) {
 	}
 }
 
-// composed writes the kustomization of somebody who builds on one of these, and returns its directory.
-func composed(t *testing.T, kustomization map[string]any, resource string, components ...string) string {
+// composed writes the kustomization of somebody who builds on the one for a namespace, and returns its directory.
+func composed(t *testing.T, kustomization map[string]any, components ...string) string {
 	t.Helper()
 	directory := t.TempDir()
 	from := func(path string) string {
@@ -83,7 +94,7 @@ func composed(t *testing.T, kustomization map[string]any, resource string, compo
 		}
 		return relative
 	}
-	kustomization["resources"] = []string{from(resource)}
+	kustomization["resources"] = []string{from(namespaced)}
 	if len(components) > 0 {
 		for i := range components {
 			components[i] = from(components[i])
@@ -100,8 +111,8 @@ func composed(t *testing.T, kustomization map[string]any, resource string, compo
 	return directory
 }
 
-// all returns the objects of a kind, which must have no field that the type lacks.
-func all[T any](t *testing.T, m manifests, kind string) []*T {
+// each returns the objects of a kind, which must have no field that the type lacks.
+func each[T any](t *testing.T, m manifests, kind string) []*T {
 	t.Helper()
 	var found []*T
 	for _, o := range m {
@@ -120,7 +131,7 @@ func all[T any](t *testing.T, m manifests, kind string) []*T {
 // only returns the one object of a kind.
 func only[T any](t *testing.T, m manifests, kind string) *T {
 	t.Helper()
-	found := all[T](t, m, kind)
+	found := each[T](t, m, kind)
 	if len(found) != 1 {
 		t.Fatalf("want one %s, got %d", kind, len(found))
 	}

@@ -5,11 +5,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -20,6 +17,7 @@ import (
 
 	api "tokensync.dev/secret-server-operator/api/v1alpha1"
 	"tokensync.dev/secret-server-operator/hack/controlplane"
+	"tokensync.dev/secret-server-operator/hack/operator"
 )
 
 // A stage is what all tests share.
@@ -66,9 +64,6 @@ func perform(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if err := noticeSources(); err != nil {
-		return 1, err
-	}
 	var binaries map[string]string
 	built := make(chan error, 1)
 	go func() {
@@ -86,35 +81,16 @@ func perform(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// build builds the operator as `make build` does, which shares what is compiled with it.
+// build builds the operator twice.
 func build(ctx context.Context, dir string) (map[string]string, error) {
 	binaries := map[string]string{}
 	for _, version := range []string{one, two} {
 		binaries[version] = filepath.Join(dir, "manager-"+version)
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w -X main.version="+version, "-o", binaries[version], "../..") //nolint:gosec // its own versions
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if output, err := cmd.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("build the operator: %w\n%s", err, output)
+		if err := operator.Build(ctx, "../..", binaries[version], version); err != nil {
+			return nil, err
 		}
 	}
 	return binaries, nil
-}
-
-// noticeSources looks at everything that the operator is built of, so that go test does not answer from its cache after a
-// change: it knows what a test has looked at, and not what it has had compiled.
-func noticeSources() error {
-	for _, path := range []string{"../../main.go", "../../go.mod", "../../api", "../../controllers"} {
-		err := filepath.WalkDir(path, func(path string, _ fs.DirEntry, err error) error {
-			if err == nil && !strings.HasSuffix(path, "_test.go") {
-				_, err = os.Stat(path)
-			}
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func newStage(ctx context.Context, dir string) (*stage, error) {
