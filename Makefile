@@ -10,6 +10,12 @@ SHELL := bash
 export GOWORK := off
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# Of the commit, and not of the clock, so that the same commit gives the same bytes.
+COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+DATE ?= $(shell TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null || echo unknown)
+# What the operator runs on.
+PLATFORMS ?= linux/amd64 linux/arm64
+DIST ?= dist
 # The operator's image: where docker-build puts it and deploy takes it from.
 IMG ?= secret-server-operator:$(VERSION)
 CONTAINER_TOOL ?= docker
@@ -36,7 +42,13 @@ CRD_REF_DOCS := $(call tool,crd-ref-docs)
 KUBECTL := hack/kubectl.sh
 # Static and without paths of this machine, as in the image. golangci-lint and the control plane are given the same flags:
 # packages compiled for one serve the others.
-GO_BUILD := CGO_ENABLED=0 hack/progress.sh compiling go build -trimpath
+GO_BUILD := CGO_ENABLED=0 hack/progress.sh compiling go build -trimpath -buildvcs=false
+# Exactly those of the Dockerfile, so that this is the program in the image, byte for byte.
+OPERATOR_LDFLAGS = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
+
+IMAGE_ARGS = --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --build-arg DATE=$(DATE)
+comma := ,
+space := $(subst ,, )
 
 ##@ General
 
@@ -135,7 +147,24 @@ controlplane: ## Build etcd, kube-apiserver, kube-controller-manager and kubectl
 
 .PHONY: build
 build: ## Build the operator: bin/manager.
-	$(GO_BUILD) -ldflags='-X main.version=$(VERSION)' -o bin/manager .
+	$(GO_BUILD) -ldflags='$(OPERATOR_LDFLAGS)' -o bin/manager .
+
+.PHONY: build-all
+build-all: ## Build the operator for all PLATFORMS, with checksums: dist/manager-*.
+	mkdir -p $(DIST)
+	@for platform in $(PLATFORMS); do \
+	  echo "building for $$platform" && \
+	  GOOS=$${platform%/*} GOARCH=$${platform#*/} $(GO_BUILD) -ldflags='$(OPERATOR_LDFLAGS)' -o $(DIST)/manager-$${platform//\//-} . || exit 1; \
+	done
+	cd $(DIST) && sha256sum $(foreach p,$(PLATFORMS),manager-$(subst /,-,$(p))) > SHA256SUMS
+
+.PHONY: verify-image
+verify-image: ## Run the Dockerfile's build, without an engine, in two places: are the bytes those of `make build-all`?
+	cd hack/image && go test -count=1 -timeout=30m -v ./...
+
+.PHONY: sbom
+sbom: build-all ## Write what the operator is built of, as CycloneDX: dist/manager-*.cdx.json.
+	hack/sbom.sh $(VERSION) $(foreach p,$(PLATFORMS),$(DIST)/manager-$(subst /,-,$(p)))
 
 .PHONY: demo
 demo: build ## Show the operator at work on a control plane of its own (DEMO_SECONDS: end by itself).
@@ -177,7 +206,13 @@ build-installer: ## Write all that `make deploy` applies to dist/install.yaml (I
 
 .PHONY: docker-build
 docker-build: ## Build the operator's image (IMG=registry/name:tag, CONTAINER_TOOL=docker).
-	$(CONTAINER_TOOL) build --build-arg VERSION=$(VERSION) -t $(IMG) .
+	$(CONTAINER_TOOL) build $(IMAGE_ARGS) -t $(IMG) .
+
+.PHONY: docker-buildx
+docker-buildx: ## Build the image for all PLATFORMS and push it (IMG=registry/name:tag); needs docker buildx.
+	@# With the commit's time everywhere, the same commit gives the same image, not only the same program.
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(CONTAINER_TOOL) buildx build $(IMAGE_ARGS) --platform=$(subst $(space),$(comma),$(PLATFORMS)) \
+	  --provenance=mode=max --sbom=true --output=type=image,name=$(IMG),push=true,rewrite-timestamp=true .
 
 .PHONY: docker-push
 docker-push: ## Push the operator's image (IMG=registry/name:tag).

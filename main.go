@@ -32,9 +32,6 @@ import (
 	"tokensync.dev/secret-server-operator/controllers/secretserver"
 )
 
-// version is stamped in by the build.
-var version = "dev"
-
 func main() {
 	settings, err := parse(flag.CommandLine, os.Args[1:])
 	if err == nil {
@@ -66,7 +63,7 @@ type settings struct {
 func parse(flags *flag.FlagSet, arguments []string) (settings, error) {
 	s := settings{Options: controllers.Options{Metrics: crmetrics.Registry}}
 	var namespaces, selector, allowed string
-	flags.BoolVar(&s.version, "version", false, "Print the version and exit.")
+	flags.BoolVar(&s.version, "version", false, "Print version, commit, its date, Go version and platform, and exit.")
 	flags.StringVar(&s.metricsAddress, "metrics-bind-address", "0", "Where to serve metrics, for example :8443; 0 serves none.")
 	flags.BoolVar(&s.metricsSecure, "metrics-secure", true, "Serve metrics over HTTPS, to those whom the API server authorizes.")
 	flags.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "Where to serve /healthz and /readyz; 0 serves none.")
@@ -116,7 +113,7 @@ func list(text string) []string {
 
 func run(ctx context.Context, s settings) error {
 	if s.version {
-		fmt.Println(version)
+		fmt.Println(built())
 		return nil
 	}
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&s.zap)))
