@@ -139,6 +139,11 @@ docs-verify: build build-installer ## Check the documents, and run the commands 
 	$(GO_BUILD) -o bin/docs-verify ./hack/docs-verify
 	@assets=$$(hack/controlplane/build.sh) && KUBEBUILDER_ASSETS=$$assets exec bin/docs-verify $(DOCS)
 
+.PHONY: footprint
+footprint: build ## Measure memory and processor time of the operator, for the requests and limits in config/manager: some minutes.
+	$(GO_BUILD) -o bin/footprint ./hack/footprint
+	@assets=$$(hack/controlplane/build.sh) && KUBEBUILDER_ASSETS=$$assets exec bin/footprint
+
 .PHONY: controlplane
 controlplane: ## Build etcd, kube-apiserver, kube-controller-manager and kubectl into bin/k8s.
 	hack/controlplane/build.sh

@@ -39,7 +39,7 @@ var _ = Describe("Uninstalling", func() {
 		Expect(err).NotTo(HaveOccurred())
 		kubeconfig := filepath.Join(GinkgoT().TempDir(), "kubeconfig")
 		Expect(os.WriteFile(kubeconfig, config, 0o600)).To(Succeed())
-		command := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", text) //nolint:gosec // from this file and the README
+		command := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", text) //nolint:gosec // from this file and the handbook
 		path := filepath.Dir(environment.ControlPlane.KubectlPath) + string(os.PathListSeparator) + os.Getenv("PATH")
 		command.Env = append(os.Environ(), append(variables, "KUBECONFIG="+kubeconfig, "PATH="+path)...)
 		said, err := command.CombinedOutput()
@@ -78,14 +78,14 @@ var _ = Describe("Uninstalling", func() {
 		Expect(w.vault.Stats().Revocations).To(BeZero())
 	})
 
-	It("has a command in the README for who deleted the operator first", func(ctx SpecContext) {
+	It("has a command in the handbook for who deleted the operator first", func(ctx SpecContext) {
 		other := withOthersFinalizer(ctx)
 		op.stop()
 		Expect(admin.DeleteAllOf(ctx, &api.SecretServerSession{}, client.InNamespace(w.namespace))).To(Succeed())
 		Expect(finalizers(ctx, s)()).To(Equal([]string{api.FinalizerRevoke}))
-		readme, err := os.ReadFile("../README.md")
+		page, err := os.ReadFile("../docs/install.md")
 		Expect(err).NotTo(HaveOccurred())
-		command := regexp.MustCompile("(?s)```sh\n( *kubectl get sss -A -o go-template=.*?)```").FindSubmatch(readme)
+		command := regexp.MustCompile("(?s)```sh\n( *kubectl get sss -A -o go-template=.*?)```").FindSubmatch(page)
 		Expect(command).To(HaveLen(2))
 		bash(ctx, strings.Replace(string(command[1]), " -A ", " -n "+w.namespace+" ", 1))
 		Expect(gone(ctx, s)()).To(BeTrue())
