@@ -32,7 +32,7 @@ func main() {
 	flag.StringVar(&t.root, "root", ".", "the repository")
 	flag.StringVar(&t.operator, "operator", "bin/manager", "the built operator")
 	installer := flag.String("installer", "dist/install.yaml", "what `make build-installer` wrote")
-	atATime := flag.Int("pages", 3, "pages to try at a time")
+	atATime := flag.Int("pages", 2, "pages to try at a time")
 	flag.Parse()
 	ctrl.SetLogger(zap.New(zap.WriteTo(io.Discard))) // the libraries' own; the operator's goes to its log
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
