@@ -1,6 +1,8 @@
 package docs_test
 
 import (
+	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -82,4 +84,34 @@ func TestExamplesFitTheTypes(t *testing.T) {
 	if sessions == 0 {
 		t.Error("no document shows a session")
 	}
+}
+
+// The sample is where a reader looks for a field; one that does not suit every account stands there as a comment.
+func TestTheSampleShowsEveryField(t *testing.T) {
+	sample := read(t, "../config/samples/session.yaml")
+	names := fieldNames(reflect.TypeFor[api.SecretServerSessionSpec]())
+	if len(names) < 15 {
+		t.Fatalf("found %d fields", len(names))
+	}
+	for _, name := range names {
+		if !regexp.MustCompile(`(?m)^[ #]*` + name + `:`).MatchString(sample) {
+			t.Errorf("config/samples/session.yaml does not show %s", name)
+		}
+	}
+}
+
+// fieldNames are the JSON names of a type's fields, and of theirs.
+func fieldNames(of reflect.Type) []string {
+	if of.Kind() == reflect.Pointer {
+		of = of.Elem()
+	}
+	if of.Kind() != reflect.Struct {
+		return nil
+	}
+	var names []string
+	for field := range of.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		names = append(append(names, name), fieldNames(field.Type)...)
+	}
+	return names
 }

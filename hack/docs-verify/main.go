@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"log"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -98,20 +99,21 @@ func (t tree) tryAll(ctx context.Context, all []plan, atATime int) iter.Seq[outc
 
 // report tells what came of the pages. It is an error if a page failed, or none had anything to try.
 func report(out io.Writer, outcomes iter.Seq[outcome]) error {
+	say := log.New(out, "", 0)
 	ran, skipped := 0, 0
 	var failed []string
 	for o := range outcomes {
 		for _, s := range o.skipped {
 			skipped++
-			fmt.Fprintf(out, "%-28s skipped: %s\n", s.at, s.reason)
+			say.Printf("%-28s skipped: %s", s.at, s.reason)
 		}
 		switch {
 		case o.err != nil:
 			failed = append(failed, o.path)
-			fmt.Fprintf(out, "%-28s FAILED: %v\n", o.path, o.err)
+			say.Printf("%-28s FAILED: %v", o.path, o.err)
 		case o.runs() > 0:
 			ran += o.runs()
-			fmt.Fprintf(out, "%-28s ok, %d run in %.0f s\n", o.path, o.runs(), o.took.Seconds())
+			say.Printf("%-28s ok, %d run in %.0f s", o.path, o.runs(), o.took.Seconds())
 		}
 	}
 	if len(failed) > 0 {
@@ -120,7 +122,7 @@ func report(out io.Writer, outcomes iter.Seq[outcome]) error {
 	if ran == 0 {
 		return errors.New("there is no block to run")
 	}
-	fmt.Fprintf(out, "%d shell blocks ran, %d were skipped and only parsed\n", ran, skipped)
+	say.Printf("%d shell blocks ran, %d were skipped and only parsed", ran, skipped)
 	return nil
 }
 

@@ -26,7 +26,7 @@ func TestBlocksShareOneShell(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := os.ReadFile(filepath.Join(dir, "file")); err != nil || string(got) != "value\n" { //nolint:gosec // the test's own file
+	if got, err := os.ReadFile(filepath.Join(dir, "file")); err != nil || string(got) != "value\n" {
 		t.Errorf("got %q, %v", got, err)
 	}
 }
@@ -37,7 +37,7 @@ func TestFilesAreSavedAsTheyAre(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := os.ReadFile(filepath.Join(dir, "it.yaml")); err != nil || string(got) != content { //nolint:gosec // the test's own file
+	if got, err := os.ReadFile(filepath.Join(dir, "it.yaml")); err != nil || string(got) != content {
 		t.Errorf("got %q, %v", got, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,7 +74,8 @@ func (t tree) build(ctx context.Context) (*world, error) {
 	if err := w.run(ctx, "kubectl apply --server-side --force-conflicts -f dist/install.yaml"); err != nil {
 		return w, err
 	}
-	return w, w.startOperator(ctx, t.operator, cluster, vault)
+	err = w.startOperator(ctx, t.operator, cluster, vault)
+	return w, err
 }
 
 func (w *world) startOperator(ctx context.Context, binary string, cluster *controlplane.Cluster, vault *vault) error {
@@ -120,7 +122,7 @@ func (w *world) run(ctx context.Context, script string) error {
 }
 
 func (w *world) bash(ctx context.Context, script string) *exec.Cmd {
-	bash := exec.CommandContext(ctx, "bash", "-c", script)
+	bash := exec.CommandContext(ctx, "bash", "-c", script) //nolint:gosec // to run what a page says is what this program is for
 	bash.Dir, bash.Env = w.dir, w.environ
 	bash.WaitDelay = time.Second // for what it left running in the background
 	// A page that asks for the password gets it.
@@ -133,8 +135,8 @@ func (w *world) afterwards(cleanup func() error) { w.cleanups = append(w.cleanup
 // tearDown removes everything, last things first.
 func (w *world) tearDown() error {
 	var errs []error
-	for i := len(w.cleanups) - 1; i >= 0; i-- {
-		errs = append(errs, w.cleanups[i]())
+	for _, cleanup := range slices.Backward(w.cleanups) {
+		errs = append(errs, cleanup())
 	}
 	return errors.Join(errs...)
 }
