@@ -32,8 +32,10 @@ type SecretServerSession struct {
 	// spec declares the endpoint, the account and the Secret that receives the token.
 	// +required
 	Spec SecretServerSessionSpec `json:"spec"`
-	// status tells what the operator did last, what it will do next, and what stands in its way.
+	// status tells what the operator did last, what it will do next, and what stands in its way. A session that the operator
+	// has not looked at yet has observedGeneration -1, and nothing else.
 	// +optional
+	// +kubebuilder:default={"observedGeneration":-1}
 	Status SecretServerSessionStatus `json:"status,omitempty"`
 }
 

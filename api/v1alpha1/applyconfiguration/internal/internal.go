@@ -117,6 +117,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: status
       type:
         namedType: dev.tokensync.secret-server-operator.api.v1alpha1.SecretServerSessionStatus
+      default:
+        observedGeneration: -1
 - name: dev.tokensync.secret-server-operator.api.v1alpha1.SecretServerSessionSpec
   map:
     fields:
