@@ -233,6 +233,7 @@ func (p *pass) keep(ctx context.Context, next stored) error {
 	if next.Grant == session.Password {
 		p.keepFormer(ctx, &next)
 	}
+	p.metrics.renewal(next.Grant, p.state.record, p.now())
 	p.grant = &newGrant{session: p.session.UID, stored: next, claimed: p.state.record}
 	p.memory.hold(p.name(), p.grant)
 	p.failure = failure{}

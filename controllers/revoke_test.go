@@ -43,7 +43,7 @@ func gone(ctx context.Context, s *api.SecretServerSession) func() bool {
 	}
 }
 
-// counted are an operator's revocations by result.
+// counted are an operator's revocations by result, without the results that did not come.
 func (o *operator) counted() map[string]int {
 	GinkgoHelper()
 	families, err := o.metrics.Gather()
@@ -54,7 +54,9 @@ func (o *operator) counted() map[string]int {
 			continue
 		}
 		for _, m := range family.GetMetric() {
-			found[m.GetLabel()[0].GetValue()] = int(m.GetCounter().GetValue())
+			if n := int(m.GetCounter().GetValue()); n > 0 {
+				found[m.GetLabel()[0].GetValue()] = n
+			}
 		}
 	}
 	return found

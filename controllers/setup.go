@@ -47,6 +47,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options, dial Dialer, 
 	if err != nil {
 		return fmt.Errorf("register the metrics: %w", err)
 	}
+	if err := options.Metrics.Register(newCensus(mgr.GetCache(), leading(mgr.Elected(), options.Leading))); err != nil {
+		return fmt.Errorf("register the metrics of the sessions: %w", err)
+	}
 	r := &Reconciler{
 		options:      options,
 		clock:        c,

@@ -72,8 +72,8 @@ func TestTemplatesOfTheExamplesRender(t *testing.T) {
 
 // Each of these tables names all that the code has, and nothing else, in its column of that name.
 func TestTablesNameWhatTheCodeHas(t *testing.T) {
-	const readme, troubleshooting, vocabulary = "../README.md", "troubleshooting.md", "../api/v1alpha1/vocabulary.go"
-	const status, configuration, templates = "status.md", "configuration.md", "templates.md"
+	const troubleshooting, vocabulary = "troubleshooting.md", "../api/v1alpha1/vocabulary.go"
+	const status, configuration, templates, observability = "status.md", "configuration.md", "templates.md", "observability.md"
 	for name, c := range map[string]struct {
 		path, column string
 		want         []string
@@ -82,7 +82,7 @@ func TestTablesNameWhatTheCodeHas(t *testing.T) {
 		"status fields":                {status, "Field", statusFields()},
 		"reasons":                      {status, "Reason", constants(t, vocabulary, "Reason")},
 		"events":                       {status, "Event", constants(t, vocabulary, "Event")},
-		"metrics":                      {readme, "Metric", constants(t, "../controllers/metrics.go", "Metric")},
+		"metrics":                      {observability, "Metric", constants(t, "../controllers/metrics.go", "Metric")},
 		"reasons, for troubleshooting": {troubleshooting, "Reason", constants(t, vocabulary, "Reason")},
 		"events, for troubleshooting":  {troubleshooting, "Event", constants(t, vocabulary, "Event")},
 		"values of templates":          {templates, "Template value", dotted(rendering.Fields())},
