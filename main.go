@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
@@ -117,6 +118,9 @@ func run(ctx context.Context, s settings) error {
 		return nil
 	}
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&s.zap)))
+	// client-go's own lines, of watches that break for one, in the same form. How verbose they are is not up to --zap-log-level:
+	// from level 8 on they would have the bodies of requests.
+	klog.SetLogger(ctrl.Log.WithName("client-go"))
 	// net/http prints what a server sends beyond its answer to the standard log. That may be part of a token.
 	log.SetOutput(io.Discard)
 	cfg, err := config.GetConfig()

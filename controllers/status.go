@@ -28,8 +28,12 @@ func (r *Reconciler) report(ctx context.Context, p *pass, plan session.Plan) err
 			return err
 		}
 	}
-	for _, e := range transitions(p, status) {
+	told := transitions(p, status)
+	for _, e := range told {
 		p.tell(ctx, e)
+	}
+	if !p.notes.ended { // noteEnd has told of it
+		logTurn(ctx, p.session.Status, status, told)
 	}
 	return nil
 }
