@@ -144,6 +144,13 @@ footprint: build ## Measure memory and processor time of the operator, for the r
 	$(GO_BUILD) -o bin/footprint ./hack/footprint
 	@assets=$$(hack/controlplane/build.sh) && KUBEBUILDER_ASSETS=$$assets exec bin/footprint
 
+.PHONY: test-alerts
+test-alerts: build ## Test alerts and dashboard with promtool, and with a Prometheus that scrapes the operator: some minutes.
+	@command -v prometheus >/dev/null && command -v promtool >/dev/null || { \
+	  echo 'prometheus and promtool are not in PATH. Debian, Ubuntu: apt-get install --no-install-recommends prometheus' >&2; exit 1; }
+	@assets=$$(hack/controlplane/build.sh) && KUBEBUILDER_ASSETS=$$assets MANAGER=$(CURDIR)/bin/manager \
+	  go test -count=1 -timeout=20m ./hack/observability -v
+
 .PHONY: controlplane
 controlplane: ## Build etcd, kube-apiserver, kube-controller-manager and kubectl into bin/k8s.
 	hack/controlplane/build.sh
