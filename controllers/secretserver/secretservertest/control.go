@@ -13,6 +13,7 @@ import (
 // of Secret Server, has no authentication, and belongs on loopback only. Bodies
 // are JSON:
 //
+//	GET    /ca                          {"ca":"..."}, the PEM certificate to trust; empty without TLS
 //	GET    /stats                       Stats
 //	DELETE /stats                       counts from zero again
 //	GET    /journal                     a list of Entry
@@ -25,6 +26,7 @@ import (
 //	POST   /accounts/{user}/password    {"password":"..."}
 //	POST   /accounts/{user}/unlock
 //	GET    /accounts/{user}/locked      {"locked":false}
+//	POST   /accounts/{user}/tokens      {"access":"...","refresh":"..."}, as if a login had been answered with them
 //	POST   /token-valid                 {"token":"..."}, answered {"valid":true}
 //	POST   /expire-token                {"token":"..."}, answered {"expired":true}
 //	POST   /revoke-all                  answered {"tokens":2}
@@ -41,6 +43,7 @@ func (s *Server) Control() http.Handler {
 			writeControl(w, value, err)
 		})
 	}
+	handle("GET /ca", func(*http.Request) (any, error) { return map[string]string{"ca": string(s.CA())}, nil })
 	handle("GET /stats", func(*http.Request) (any, error) { return s.Stats(), nil })
 	handle("DELETE /stats", does(s.ResetStats))
 	handle("GET /journal", func(*http.Request) (any, error) { return s.Journal(), nil })
@@ -51,6 +54,7 @@ func (s *Server) Control() http.Handler {
 	handle("POST /configure", s.controlConfigure)
 	handle("POST /accounts", s.controlAccount)
 	handle("POST /accounts/{user}/password", s.controlPassword)
+	handle("POST /accounts/{user}/tokens", s.controlTokens)
 	handle("POST /accounts/{user}/unlock", func(r *http.Request) (any, error) {
 		return nothing{}, found(s.Unlock(r.PathValue("user")))
 	})
@@ -162,6 +166,20 @@ func (s *Server) controlPassword(r *http.Request) (any, error) {
 		return nil, &controlError{"password is missing"}
 	}
 	return nothing{}, found(s.SetPassword(r.PathValue("user"), *body.Password))
+}
+
+func (s *Server) controlTokens(r *http.Request) (any, error) {
+	var body struct {
+		Access  string `json:"access"`
+		Refresh string `json:"refresh"`
+	}
+	if err := readControl(r, &body); err != nil {
+		return nil, err
+	}
+	if body.Access == "" || body.Refresh == "" || body.Access == body.Refresh {
+		return nil, &controlError{"two different tokens are wanted: access and refresh"}
+	}
+	return nothing{}, found(s.Plant(r.PathValue("user"), body.Access, body.Refresh))
 }
 
 // controlError is a control request that makes no sense.

@@ -138,6 +138,36 @@ func TestControlKnowsTokens(t *testing.T) {
 	}
 }
 
+func TestControlPlantsTokens(t *testing.T) {
+	v := newVault(t, fake.Options{TokenLifetime: time.Minute})
+	v.mustControl(t, http.MethodPost, "/accounts/"+user+"/tokens", `{"access":"kept-access","refresh":"kept-refresh"}`)
+	if n := v.Stats().Granted(fake.Password); n != 0 {
+		t.Errorf("%d logins counted", n)
+	}
+	if w := v.verify(t, "kept-access"); w.Code != http.StatusOK {
+		t.Errorf("the planted access token is answered %d", w.Code)
+	}
+	next := v.mustRefresh(t, "kept-refresh")
+	if !v.TokenValid(next.Access) {
+		t.Error("the planted refresh token bought no token")
+	}
+	wantRefusal(t, v, v.tryRefresh(t, "kept-refresh"), "invalid_grant", fake.TokenSpent)
+	v.clock.advance(time.Minute)
+	if v.TokenValid("kept-access") {
+		t.Error("the planted token outlives its time")
+	}
+}
+
+func TestControlGivesTheCA(t *testing.T) {
+	n := newNetwork(t, fake.Options{}, true)
+	var answer struct {
+		CA string `json:"ca"`
+	}
+	if err := json.Unmarshal([]byte(n.mustControl(t, http.MethodGet, "/ca", "")), &answer); err != nil || answer.CA != string(n.CA()) {
+		t.Errorf("%q, %v", answer.CA, err)
+	}
+}
+
 func TestControlTakesTheServerDownAndUp(t *testing.T) {
 	n := newNetwork(t, fake.Options{}, false)
 	n.mustControl(t, http.MethodPost, "/down", "")
@@ -168,6 +198,9 @@ func TestControlRefusesWhatMakesNoSense(t *testing.T) {
 		"password that is a number": {"/accounts/" + user + "/password", `{"password":1}`, 400},
 		"password of nobody":        {"/accounts/nobody/password", `{"password":"p"}`, 404},
 		"unlocking nobody":          {"/accounts/nobody/unlock", "", 404},
+		"planted token missing":     {"/accounts/" + user + "/tokens", `{"access":"a"}`, 400},
+		"planted tokens equal":      {"/accounts/" + user + "/tokens", `{"access":"a","refresh":"a"}`, 400},
+		"planting for nobody":       {"/accounts/nobody/tokens", `{"access":"a","refresh":"b"}`, 404},
 		"token missing":             {"/token-valid", `{}`, 400},
 		"token that is no JSON":     {"/expire-token", `x`, 400},
 		"up before the start":       {"/up", "", 500},

@@ -35,6 +35,18 @@ func (s *Server) RevokeAll() int {
 	return s.tokens.forget(func(*token) bool { return true })
 }
 
+// Plant makes two tokens known, as if a login of the account had been answered with them now: a client that has kept them from
+// elsewhere finds them good. They count as no grant. It reports false when there is no such account.
+func (s *Server) Plant(user, access, refresh string) bool {
+	return s.withAccount(user, func(a *account) {
+		now := s.settle()
+		c := &chain{}
+		one := s.tokens.admit(accessToken, access, a, c, s.expiry(now, s.options.tokenLifetime()))
+		other := s.tokens.admit(refreshToken, refresh, a, c, s.expiry(now, s.options.refreshLifetime()))
+		one.peer, other.peer = other, one
+	})
+}
+
 // expiry is when something granted now with this lifetime ends; zero is never.
 func (s *Server) expiry(now time.Time, lifetime time.Duration) time.Time {
 	if s.options.Unlimited {

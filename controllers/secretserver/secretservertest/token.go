@@ -89,6 +89,11 @@ func (l *ledger) issue(kind tokenKind, size int, a *account, c *chain, expires t
 		prefix = "Ag" // as every published sample begins
 	}
 	raw := opaque(prefix, size)
+	return raw, l.admit(kind, raw, a, c, expires)
+}
+
+// admit makes a token known.
+func (l *ledger) admit(kind tokenKind, raw string, a *account, c *chain, expires time.Time) *token {
 	t := &token{id: idOf(raw), kind: kind, account: a, chain: c, expires: expires, place: -1}
 	l.tokens[t.id] = t
 	if !expires.IsZero() {
@@ -98,7 +103,7 @@ func (l *ledger) issue(kind tokenKind, size int, a *account, c *chain, expires t
 		a.live++
 		a.maxLive = max(a.maxLive, a.live)
 	}
-	return raw, t
+	return t
 }
 
 // opaque is a random string of the base64url alphabet.
