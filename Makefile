@@ -56,7 +56,7 @@ space := $(subst ,, )
 help: ## List the targets.
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
+	  /^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: all
 all: generate manifests fmt lint test build ## Generate, format, lint, test and build: before every commit.
@@ -108,6 +108,10 @@ vulncheck: ## Look for known vulnerabilities in what the operator calls (VULNDB_
 .PHONY: test
 test: ## Run all tests with the race detector, on a real API server (TEST_ARGS for go test).
 	hack/test.sh $(TEST_ARGS)
+
+.PHONY: test-e2e
+test-e2e: ## Run real pods in the cluster of KUBECONFIG, or one of its own (hack/e2e.sh tells what it needs; TEST_ARGS for the suite).
+	hack/e2e.sh $(TEST_ARGS)
 
 .PHONY: soak
 soak: ## Watch sessions for SOAK=5m: no pod sees an expired token, an idle session costs nothing.
