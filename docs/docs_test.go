@@ -256,7 +256,7 @@ func statusFields() []string {
 var (
 	code       = regexp.MustCompile("(?s)```.*?```|`[^`\n]+`")
 	makeTarget = regexp.MustCompile(`(?m)(?:^|[\x60;&|] *)make((?: +[a-zA-Z_=/:.0-9-]+)+)`)
-	target     = regexp.MustCompile(`(?m)^([a-z-]+):`)
+	target     = regexp.MustCompile(`(?m)^([a-z0-9-]+):`)
 )
 
 func TestMakeTargetsExist(t *testing.T) {
