@@ -101,7 +101,8 @@ func (c consumer) waitFor(ctx context.Context, tokens int) {
 		Should(BeNumerically(">=", tokens), "tokens that %s in pod %s has seen", c.container, c.pod)
 }
 
-// expectNoRefusal takes the containers' figures into the report, and expects that not one call went wrong.
+// expectNoRefusal takes the containers' figures into the report, and expects that not one call was refused. One without an answer
+// is told of too; it says nothing of the token, and the operator is not on its way.
 func expectNoRefusal(ctx context.Context, consumers ...consumer) figures.Figures {
 	GinkgoHelper()
 	var sum figures.Figures
@@ -115,6 +116,5 @@ func expectNoRefusal(ctx context.Context, consumers ...consumer) figures.Figures
 	reportFigures(sum)
 	Expect(sum.Refused).To(BeZero(), "calls that Secret Server refused")
 	Expect(sum.LongestGap).To(BeZero(), "longest time without a valid token, in seconds")
-	Expect(sum.Failed).To(BeZero(), "calls that had no answer")
 	return sum
 }

@@ -44,7 +44,7 @@ func tabulate(report Report) string {
 	var text strings.Builder
 	out := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	var notes []string
-	fmt.Fprintln(out, "SCENARIO\tRESULT\tTIME\tCALLS\tREFUSED\tNEW TOKENS\tLONGEST GAP")
+	fmt.Fprintln(out, "SCENARIO\tRESULT\tTIME\tCALLS\tREFUSED\tUNANSWERED\tNEW TOKENS\tLONGEST GAP")
 	for _, spec := range report.SpecReports {
 		if spec.LeafNodeType != types.NodeTypeIt || spec.State.Is(types.SpecStateSkipped|types.SpecStatePending) {
 			continue
@@ -73,10 +73,10 @@ func tabulate(report Report) string {
 func cells(spec types.SpecReport) string {
 	for _, entry := range spec.ReportEntries {
 		if f, ok := entry.GetRawValue().(figures.Figures); ok {
-			return fmt.Sprintf("%d\t%d\t%d\t%.1f s", f.Calls, f.Refused, f.Refreshes(), f.LongestGap)
+			return fmt.Sprintf("%d\t%d\t%d\t%d\t%.1f s", f.Calls, f.Refused, f.Failed, f.Refreshes(), f.LongestGap)
 		}
 	}
-	return "-\t-\t-\t-"
+	return "-\t-\t-\t-\t-"
 }
 
 // noteLags tells how late new tokens reached the pods.
