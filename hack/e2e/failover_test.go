@@ -75,7 +75,7 @@ var _ = Describe("The operator", func() {
 		Expect(w.vault.operatorCalls(ctx)).To(Equal(before))
 
 		By("having it renew")
-		w.renew(ctx, "billing")
+		w.renew(ctx)
 		Expect(w.vault.stats(ctx).Granted(secretservertest.Refresh)).To(Equal(1), "it holds the refresh token")
 		c.waitFor(ctx, 2)
 		expectNoRefusal(ctx, c)

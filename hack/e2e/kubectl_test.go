@@ -32,16 +32,7 @@ func must(ctx context.Context, args ...string) string {
 	return output
 }
 
-// apply is kubectl apply of what would be in a file.
-func apply(ctx context.Context, manifest string, flags ...string) {
-	GinkgoHelper()
-	cmd := exec.CommandContext(ctx, "../kubectl.sh", append([]string{"apply", "--filename=-"}, flags...)...) //nolint:gosec // the suite's own words
-	cmd.Stdin = strings.NewReader(manifest)
-	output, err := cmd.CombinedOutput()
-	Expect(err).NotTo(HaveOccurred(), "kubectl apply: %s", output)
-}
-
-var forwarding = regexp.MustCompile(`^Forwarding from (127\.0\.0\.1:[0-9]+) `)
+var forwarding = regexp.MustCompile(`^Forwarding from (127\.0\.0\.1:\d+) `)
 
 // A forward is a kubectl port-forward.
 type forward struct {

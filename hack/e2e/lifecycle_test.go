@@ -57,7 +57,7 @@ var _ = Describe("A session", func() {
 		Expect(w.vault.operatorCalls(ctx)).To(Equal(calls), "without a call to Secret Server")
 
 		By("bringing the pod a token through the new Secret")
-		w.renew(ctx, "billing")
+		w.renew(ctx)
 		c.waitFor(ctx, 2)
 		expectNoRefusal(ctx, c)
 	})

@@ -46,7 +46,7 @@ var _ = Describe("A container that takes the token from the environment or by su
 		}
 
 		old := w.token(ctx, "billing")
-		w.renew(ctx, "billing")
+		w.renew(ctx)
 		inVolume.waitFor(ctx, 2)
 		Expect(inSubPath.figures(ctx).Tokens).To(Equal(1), "tokens seen by subPath")
 		Expect(inEnvironment.figures(ctx).Tokens).To(Equal(1), "tokens seen in the environment")

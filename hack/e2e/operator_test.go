@@ -104,5 +104,5 @@ func scale(ctx context.Context, count int) {
 	rolledOut(ctx)
 	Eventually(ctx, func() string {
 		return must(ctx, "get", "pods", "--namespace="+operatorNamespace, "--selector="+operatorSelector, "--output=name")
-	}).Should(WithTransform(func(output string) []string { return strings.Fields(output) }, HaveLen(count)), "the operator's pods")
+	}).Should(WithTransform(strings.Fields, HaveLen(count)), "the operator's pods")
 }

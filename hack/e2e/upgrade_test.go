@@ -45,7 +45,7 @@ var _ = Describe("An upgrade", func() {
 		Expect(w.vault.operatorCalls(ctx)).To(BeEmpty(), "calls to Secret Server")
 
 		By("renewing")
-		w.renew(ctx, "billing")
+		w.renew(ctx)
 		Expect(w.vault.stats(ctx).Granted(secretservertest.Refresh)).To(Equal(1), "the refresh token of the last release is spent")
 		Expect(w.vault.stats(ctx).Granted(secretservertest.Password)).To(BeZero(), "logins")
 		c.waitFor(ctx, 2)

@@ -123,9 +123,10 @@ func (w *world) token(ctx context.Context, name string) string {
 	return string(w.secret(ctx, name).Data[api.TargetKeyToken])
 }
 
-// renew asks for a renewal, as a user would, and waits for it.
-func (w *world) renew(ctx context.Context, name string) {
+// renew asks for a renewal of the session billing, as a user would, and waits for it.
+func (w *world) renew(ctx context.Context) {
 	GinkgoHelper()
+	const name = "billing"
 	before := w.token(ctx, name)
 	must(ctx, "annotate", "--namespace="+w.namespace, "--overwrite", "sss/"+name, api.AnnotationRefreshRequested+"="+before[:8])
 	Eventually(ctx, func() string { return w.token(ctx, name) }).ShouldNot(Equal(before), "a new token")
