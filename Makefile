@@ -187,6 +187,11 @@ demo: build ## Show the operator at work on a control plane of its own (DEMO_SEC
 	$(GO_BUILD) -o bin/demo ./hack/demo
 	@assets=$$(hack/controlplane/build.sh) && KUBEBUILDER_ASSETS=$$assets DEMO_SECONDS=$(DEMO_SECONDS) exec bin/demo
 
+.PHONY: screens
+screens: build ## Write into the documents what kubectl shows of sessions in several states (SCREENS_ARGS=--check: only compare).
+	$(GO_BUILD) -o bin/screens ./hack/screens
+	@assets=$$(hack/controlplane/build.sh) && KUBEBUILDER_ASSETS=$$assets exec bin/screens $(SCREENS_ARGS) README.md docs/troubleshooting.md
+
 .PHONY: run
 run: build ## Run the operator here, against the current kubeconfig (after `make install`).
 	bin/manager $(RUN_ARGS)

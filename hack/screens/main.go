@@ -1,0 +1,77 @@
+// Command screens writes into documents what kubectl shows of sessions in several states, or with --check tells whether they
+// still show it. It starts a control plane and two fake Secret Servers on this machine, runs the built operator against them, applies
+// world.yaml, and runs kubectl. It is started by `make screens`, from the repository's root, with KUBEBUILDER_ASSETS naming the
+// directory of the control plane's programs.
+//
+// Between the line
+//
+//	<!-- screen: kubectl get sss -n payments -o wide -->
+//
+// and the line <!-- end of screen --> of a document stands what that command prints. It exits 1 if something fails or differs, and
+// 2 if the command line makes no sense.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+)
+
+func main() {
+	check := flag.Bool("check", false, "write nothing, and fail if a document shows something else")
+	operator := flag.String("operator", "bin/manager", "the built operator")
+	flag.Parse()
+	if flag.NArg() == 0 {
+		fmt.Fprintln(os.Stderr, "screens: name the documents")
+		os.Exit(2)
+	}
+	ctrl.SetLogger(zap.New(zap.WriteTo(io.Discard))) // the libraries' own
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, *operator, *check, flag.Args())
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "screens:", err)
+		os.Exit(1)
+	}
+}
+
+// run makes the world, and takes each screen of each document in it.
+func run(ctx context.Context, operator string, check bool, paths []string) (err error) {
+	w, err := newWorld(ctx, operator)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	if err := w.settle(ctx); err != nil {
+		return fmt.Errorf("%w\n%s", err, w.operator.LastWords())
+	}
+	var differ []error
+	for _, path := range paths {
+		text, err := os.ReadFile(path) //nolint:gosec // the user names the document
+		if err != nil {
+			return err
+		}
+		renewed, err := renew(string(text), func(command []string) (string, error) { return w.kubectl(ctx, command...) })
+		switch {
+		case err != nil:
+			return fmt.Errorf("%s: %w", path, err)
+		case check:
+			if err := compare(string(text), renewed); err != nil {
+				differ = append(differ, fmt.Errorf("%s: %w", path, err))
+			}
+		default:
+			if err := os.WriteFile(path, []byte(renewed), 0o644); err != nil { //nolint:gosec // a document for everybody
+				return err
+			}
+		}
+	}
+	return errors.Join(differ...)
+}
