@@ -181,7 +181,7 @@ var _ = DescribeTable("Each bad input gets a clear error and nothing is lost:",
 		func(s *api.SecretServerSession) { s.Spec.Endpoint.URL = "https://127.0.0.1:1/SecretServer" })),
 	Entry("a host that does not exist", retried(api.ReasonEndpointUnavailable, "Check the host in spec.endpoint.url and the cluster's DNS.").inSpec(
 		func(s *api.SecretServerSession) { s.Spec.Endpoint.URL = "https://vault.invalid/SecretServer" })),
-	Entry("an endpoint that does not listen", retried(api.ReasonEndpointUnavailable, "connection refused. It is retried.").inWorld(
+	Entry("an endpoint that does not listen", retried(api.ReasonEndpointUnavailable, "connection refused. Check that the server runs,").inWorld(
 		func(_ context.Context, w *world) { w.vault.Down() },
 		func(_ context.Context, w *world) { Expect(w.vault.Up()).To(Succeed()) })),
 	Entry("an unknown CA", retried(api.ReasonEndpointUnavailable, "Name the server's CA in spec.endpoint.caBundleRef.").inSpec(
@@ -221,7 +221,7 @@ var _ = DescribeTable("Each bad input gets a clear error and nothing is lost:",
 		secretservertest.Fault{Effect: secretservertest.Huge, Processed: true})),
 	Entry("a redirect", retried(api.ReasonProtocolError, "redirected (HTTP status 307). Check that").inAnswer(
 		secretservertest.Fault{Effect: secretservertest.Status, Status: http.StatusTemporaryRedirect, Header: map[string]string{"Location": "/elsewhere"}})),
-	Entry("status 500", retried(api.ReasonEndpointUnavailable, "error status (HTTP status 500). It is retried.").inAnswer(
+	Entry("status 500", retried(api.ReasonEndpointUnavailable, "error status (HTTP status 500). If it stays so, see the log of Secret Server").inAnswer(
 		secretservertest.Fault{Effect: secretservertest.Status, Status: http.StatusInternalServerError})),
 	Entry("status 503 with Retry-After", retried(api.ReasonEndpointThrottled, "It is retried when the server allows.").waiting(3*time.Second).inAnswer(
 		secretservertest.Fault{Effect: secretservertest.Status, Status: http.StatusServiceUnavailable, Header: map[string]string{"Retry-After": "3"}})),

@@ -49,7 +49,7 @@ func (p *pass) explain(grant session.GrantType, e *secretserver.Error) string {
 		}
 	case secretserver.Unavailable, secretserver.Refused, secretserver.InvalidCA:
 	}
-	return fmt.Sprintf("%s gave no usable answer: %s. It is retried.", url, what)
+	return fmt.Sprintf("%s gave no usable answer: %s. If it stays so, see the log of Secret Server and of what stands before it. It is retried.", url, what)
 }
 
 // connectionAdvice is the next step for what a person can mend.
@@ -63,7 +63,15 @@ func connectionAdvice(cause secretserver.Cause) string {
 		return " Renew the server's certificate, or check the clocks."
 	case secretserver.NameNotResolved:
 		return " Check the host in spec.endpoint.url and the cluster's DNS."
+	case secretserver.InvalidCertificate, secretserver.HandshakeFailed:
+		return " Check the server's certificate, and that it speaks TLS 1.2 or later."
+	case secretserver.PlainHTTP:
+		return " Check the port in spec.endpoint.url: it must be the one for https."
+	case secretserver.ProxyUnreachable, secretserver.ProxyRefused:
+		return " Check HTTPS_PROXY and NO_PROXY of the operator's Deployment."
+	case secretserver.InvalidURL:
+		return " Correct spec.endpoint.url."
 	default:
-		return ""
+		return " Check that the server runs, and that firewalls and network policies let the operator through."
 	}
 }

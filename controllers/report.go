@@ -112,13 +112,26 @@ func holdsToken(p *pass, s api.SecretServerSessionStatus, now time.Time) bool {
 
 func readiness(p *pass, plan session.Plan, s api.SecretServerSessionStatus, stalled, reconciling *fault, now time.Time) fault {
 	if holdsToken(p, s, now) {
-		return fault{api.ReasonTokenCurrent, fmt.Sprintf("Secret %q holds a valid token.", p.session.TargetName())}
+		return fault{api.ReasonTokenCurrent, fmt.Sprintf("Secret %q holds a valid token.%s", p.session.TargetName(), outlook(p, plan, stalled, reconciling))}
 	}
 	why := unreadiness(plan, s, stalled, reconciling, now)
 	if endedEarly(p, s, now) {
 		return endedFault(why)
 	}
 	return why
+}
+
+// outlook says of a session that is ready what may end that.
+func outlook(p *pass, plan session.Plan, stalled, reconciling *fault) string {
+	switch {
+	case plan.Obstacle == session.Suspended:
+		return " It is not renewed while spec.suspend is true."
+	case stalled != nil:
+		return " A person must act: see the condition Stalled."
+	case reconciling != nil && p.failure.count > 0:
+		return " Its renewal fails and is retried: see the condition Reconciling."
+	}
+	return ""
 }
 
 // unreadiness says why the session is not ready.
@@ -131,9 +144,11 @@ func unreadiness(plan session.Plan, s api.SecretServerSessionStatus, stalled, re
 	case reconciling != nil && reconciling.reason != api.ReasonPending:
 		return *reconciling
 	case s.TokenExpiresAt != nil && !now.Before(s.TokenExpiresAt.Time):
-		return fault{api.ReasonTokenExpired, "The token in the target has expired."}
+		return fault{api.ReasonTokenExpired, "The token in the target has expired. Another one is on its way; if it does not come, see the operator's log."}
+	case reconciling != nil:
+		return *reconciling
 	}
-	return fault{api.ReasonPending, "No token has been had yet."}
+	return fault{api.ReasonPending, "No token has been had yet. The first login is on its way; if it does not come, see the operator's log."}
 }
 
 // stalledBy is what a person must mend.
@@ -237,8 +252,8 @@ func refreshability(r session.Record, now time.Time) fault {
 		}
 		return fault{api.ReasonRefreshTokenExpired, "The refresh token has expired; the next renewal is a login."}
 	case session.NotIssued:
-		return fault{api.ReasonRefreshTokenNotIssued, "Secret Server issued no refresh token, so each renewal is a login. Either refresh tokens for web " +
-			"services are disabled, or the API session timeout is unlimited (Admin > Configuration > General)."}
+		return fault{api.ReasonRefreshTokenNotIssued, "Secret Server issued no refresh token, so each renewal is a login. To have refreshes instead, enable " +
+			"refresh tokens for web services, and an API session timeout that is not unlimited (Admin > Configuration > General)."}
 	case session.LimitReached:
 		return fault{api.ReasonRefreshLimitReached, "The refresh limit of this login is reached (Maximum Token Refreshes Allowed); the next renewal is a " +
 			"login."}

@@ -1,10 +1,12 @@
 package v1alpha1_test
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -45,6 +47,8 @@ type schema struct {
 	MaxLength                 *int
 	MaxItems                  *int
 	MaxProperties             *int
+	Minimum, Maximum          *int
+	Default                   any
 	Validations               []struct{ Rule, Message string } `json:"x-kubernetes-validations"`
 }
 
@@ -134,6 +138,41 @@ func TestEveryFieldOfTheSpecIsDescribedByItsName(t *testing.T) {
 			t.Errorf("%s is described as %q", path, s.Description)
 		}
 	})
+}
+
+// kubectl explain shows neither defaults nor bounds, so the descriptions do.
+func TestDescriptionsTellDefaultsBoundsAndUnits(t *testing.T) {
+	told := 0
+	readDefinition(t).Spec.Versions[0].Schema.OpenAPIV3Schema.walk("", func(path string, s schema) {
+		words := s.Enum
+		if s.Default != nil && s.Type != "object" {
+			words = append(words, "default", fmt.Sprint(s.Default))
+		}
+		for _, bound := range []*int{s.Minimum, s.Maximum} {
+			if bound != nil && !strings.HasPrefix(path, "status.conditions") && *bound != 0 {
+				words = append(words, strconv.Itoa(*bound))
+			}
+		}
+		if strings.HasPrefix(path, "spec") && s.MaxProperties != nil {
+			words = append(words, strconv.Itoa(*s.MaxProperties))
+		}
+		if strings.HasSuffix(path, "Seconds") {
+			words = append(words, "seconds")
+		}
+		if s.Format == "date-time" && !strings.HasPrefix(path, "status.conditions") {
+			words = append(words, "when")
+		}
+		description := strings.Join(strings.Fields(s.Description), " ")
+		for _, word := range words {
+			told++
+			if !strings.Contains(description, word) {
+				t.Errorf("%s: the description does not tell %q: %s", path, word, description)
+			}
+		}
+	})
+	if told < 25 {
+		t.Errorf("found %d defaults, bounds and units", told)
+	}
 }
 
 func TestEveryStringListAndMapOfTheSpecIsBounded(t *testing.T) {

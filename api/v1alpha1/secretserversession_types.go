@@ -76,7 +76,7 @@ type SecretServerSessionSpec struct {
 	// token that Secret Server ended before its time is noticed at the next renewal.
 	// +optional
 	Verification *Verification `json:"verification,omitempty"`
-	// deletionPolicy tells what becomes of tokens that are no longer needed. Retain leaves them valid at Secret Server
+	// deletionPolicy tells what becomes of tokens that are no longer needed. Retain, the default, leaves them valid at Secret Server
 	// until they expire. Revoke ends them there: the session's token when the session is deleted, and the token of the
 	// former endpoint, account or password when that has changed. Each is one attempt of at most 10 seconds; the event
 	// Revoked or RevokeFailed tells what came of it. While it is Revoke, a finalizer holds the session during its deletion.
@@ -84,7 +84,7 @@ type SecretServerSessionSpec struct {
 	// +kubebuilder:default=Retain
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 	// suspend stops all calls to Secret Server while it is true. The stored token stays in the target until it
-	// expires, and the target is still repaired from stored state.
+	// expires, and the target is still repaired from stored state. By default false.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 }
@@ -123,7 +123,8 @@ type Endpoint struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	TLSServerName string `json:"tlsServerName,omitempty"`
-	// timeoutSeconds bounds one request to Secret Server, connection and answer included.
+	// timeoutSeconds bounds one request to Secret Server, connection and answer included, in seconds: 1 to 300, by default
+	// 30.
 	// +optional
 	// +kubebuilder:default=30
 	// +kubebuilder:validation:Minimum=1
@@ -144,7 +145,7 @@ const (
 
 // CABundleReference names a key of a ConfigMap or Secret in the session's namespace.
 type CABundleReference struct {
-	// kind is ConfigMap or Secret.
+	// kind is ConfigMap, the default, or Secret.
 	// +optional
 	// +kubebuilder:default=ConfigMap
 	Kind CABundleKind `json:"kind,omitempty"`
@@ -153,7 +154,7 @@ type CABundleReference struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
-	// key that holds the PEM certificates.
+	// key that holds the PEM certificates; by default ca.crt.
 	// +optional
 	// +kubebuilder:default=ca.crt
 	// +kubebuilder:validation:MinLength=1
@@ -168,14 +169,15 @@ type Credentials struct {
 	// kubernetes.io/basic-auth fits as it is.
 	// +required
 	SecretRef SecretReference `json:"secretRef"`
-	// usernameKey is the key of the user name.
+	// usernameKey is the key of the user name; by default username.
 	// +optional
 	// +kubebuilder:default=username
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')",message="a key consists of letters, digits, -, _ and ., and does not begin with two dots"
 	UsernameKey string `json:"usernameKey,omitempty"`
-	// passwordKey is the key of the password. It is sent exactly as stored, a trailing newline included.
+	// passwordKey is the key of the password; by default password. It is sent exactly as stored, a trailing newline
+	// included.
 	// +optional
 	// +kubebuilder:default=password
 	// +kubebuilder:validation:MinLength=1
@@ -216,7 +218,7 @@ type Target struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="target.name must be a name that a Secret can have: lower-case letters, digits, - and ., with a letter or digit at each end"
 	Name string `json:"name,omitempty"`
-	// type of the Secret. Kubernetes does not let a Secret's type change, so neither does this field.
+	// type of the Secret; by default Opaque. Kubernetes does not let a Secret's type change, so neither does this field.
 	// +optional
 	// +kubebuilder:default=Opaque
 	// +kubebuilder:validation:MinLength=1
@@ -224,13 +226,13 @@ type Target struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="target.type cannot be changed, since Kubernetes does not let a Secret's type change; create another session with the type that you want"
 	// +kubebuilder:validation:XValidation:rule="!(self in ['kubernetes.io/service-account-token', 'bootstrap.kubernetes.io/token', 'secretserver.tokensync.dev/session'])",message="target.type must not be one that Kubernetes or the operator acts on; Opaque is right for most"
 	Type string `json:"type,omitempty"`
-	// labels to set on the Secret, beside the operator's own.
+	// labels to set on the Secret, beside the operator's own; at most 64.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=64
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && !format.qualifiedName().validate(k).hasValue())",message="a label's key is a name of at most 63 letters, digits, -, _ and ., with a letter or digit at each end, and before it, if any, a domain and a slash, as in example.com/team"
 	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k == 'app.kubernetes.io/managed-by' || k.startsWith('secretserver.tokensync.dev/'))",message="app.kubernetes.io/managed-by and secretserver.tokensync.dev/* belong to the operator"
 	Labels map[string]LabelValue `json:"labels,omitempty"`
-	// annotations to set on the Secret.
+	// annotations to set on the Secret; at most 64, with values of at most 4096 characters.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=64
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && !format.qualifiedName().validate(k.lowerAscii()).hasValue())",message="an annotation's key is a name of at most 63 letters, digits, -, _ and ., with a letter or digit at each end, and before it, if any, a domain and a slash, as in example.com/team"
@@ -239,7 +241,7 @@ type Target struct {
 	// data maps each key of the Secret to a Go template of its value; then the Secret has exactly these keys. Without it
 	// the keys are token (the access token alone), expiresAt and serverURL. Templates see .token, .tokenType, .issuedAt,
 	// .expiresAt, .serverURL, .username, .domain, .session and .namespace, all of them texts, and may call text functions.
-	// All values together have at most 256 KiB.
+	// There can be 32 templates of 8192 characters each; all values together have at most 256 KiB.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))",message="a key of data has at most 253 letters, digits, -, _ and ., and does not begin with two dots"
@@ -264,8 +266,8 @@ type AnnotationValue string
 
 // Refresh tells when to renew the token.
 type Refresh struct {
-	// percent of the token's lifetime after which it is renewed; up to a tenth of the lifetime earlier, so that many
-	// sessions do not renew at the same moment.
+	// percent of the token's lifetime after which it is renewed: 10 to 90, by default 67; up to a tenth of the lifetime
+	// earlier, so that many sessions do not renew at the same moment.
 	// +optional
 	// +kubebuilder:default=67
 	// +kubebuilder:validation:Minimum=10
@@ -275,9 +277,10 @@ type Refresh struct {
 
 // Verification tells how often to ask Secret Server whether it still takes the token.
 type Verification struct {
-	// intervalSeconds is the longest time, in seconds, between two verifications of the token in the target, and so the
-	// longest that a token which Secret Server ended before its time (an administrator, a password change, a restore from
-	// a backup) goes unnoticed. It is longer, up to an hour, while Secret Server calls one new token after the other dead.
+	// intervalSeconds is the longest time, in seconds (30 to 86400), between two verifications of the token in the target,
+	// and so the longest that a token which Secret Server ended before its time (an administrator, a password change, a
+	// restore from a backup) goes unnoticed. It is longer, up to an hour, while Secret Server calls one new token after the
+	// other dead.
 	// +required
 	// +kubebuilder:validation:Minimum=30
 	// +kubebuilder:validation:Maximum=86400

@@ -14,11 +14,11 @@ import (
 //
 // CABundleReference names a key of a ConfigMap or Secret in the session's namespace.
 type CABundleReferenceApplyConfiguration struct {
-	// kind is ConfigMap or Secret.
+	// kind is ConfigMap, the default, or Secret.
 	Kind *apiv1alpha1.CABundleKind `json:"kind,omitempty"`
 	// name of the ConfigMap or Secret.
 	Name *string `json:"name,omitempty"`
-	// key that holds the PEM certificates.
+	// key that holds the PEM certificates; by default ca.crt.
 	Key *string `json:"key,omitempty"`
 }
 

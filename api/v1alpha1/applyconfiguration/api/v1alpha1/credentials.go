@@ -13,9 +13,10 @@ type CredentialsApplyConfiguration struct {
 	// secretRef names the Secret in the same namespace that holds user name and password. The type
 	// kubernetes.io/basic-auth fits as it is.
 	SecretRef *SecretReferenceApplyConfiguration `json:"secretRef,omitempty"`
-	// usernameKey is the key of the user name.
+	// usernameKey is the key of the user name; by default username.
 	UsernameKey *string `json:"usernameKey,omitempty"`
-	// passwordKey is the key of the password. It is sent exactly as stored, a trailing newline included.
+	// passwordKey is the key of the password; by default password. It is sent exactly as stored, a trailing newline
+	// included.
 	PasswordKey *string `json:"passwordKey,omitempty"`
 	// otpSeedKey is the key of the seed from which the account's one-time codes (TOTP, RFC 6238: six digits, 30 seconds,
 	// SHA-1) are made, as Secret Server shows it when two-factor authentication is set up: base32, in any case, with or

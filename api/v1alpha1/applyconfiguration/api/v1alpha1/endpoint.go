@@ -19,7 +19,8 @@ type EndpointApplyConfiguration struct {
 	CABundleRef *CABundleReferenceApplyConfiguration `json:"caBundleRef,omitempty"`
 	// tlsServerName is the name that the server's certificate must carry, where it differs from the host in url.
 	TLSServerName *string `json:"tlsServerName,omitempty"`
-	// timeoutSeconds bounds one request to Secret Server, connection and answer included.
+	// timeoutSeconds bounds one request to Secret Server, connection and answer included, in seconds: 1 to 300, by default
+	// 30.
 	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
 }
 

@@ -10,8 +10,8 @@ package v1alpha1
 //
 // Refresh tells when to renew the token.
 type RefreshApplyConfiguration struct {
-	// percent of the token's lifetime after which it is renewed; up to a tenth of the lifetime earlier, so that many
-	// sessions do not renew at the same moment.
+	// percent of the token's lifetime after which it is renewed: 10 to 90, by default 67; up to a tenth of the lifetime
+	// earlier, so that many sessions do not renew at the same moment.
 	Percent *int32 `json:"percent,omitempty"`
 }
 

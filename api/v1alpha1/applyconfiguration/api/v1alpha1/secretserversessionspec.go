@@ -25,13 +25,13 @@ type SecretServerSessionSpecApplyConfiguration struct {
 	// verification asks Secret Server now and then whether it still takes the token. Absent: it is never asked, and a
 	// token that Secret Server ended before its time is noticed at the next renewal.
 	Verification *VerificationApplyConfiguration `json:"verification,omitempty"`
-	// deletionPolicy tells what becomes of tokens that are no longer needed. Retain leaves them valid at Secret Server
+	// deletionPolicy tells what becomes of tokens that are no longer needed. Retain, the default, leaves them valid at Secret Server
 	// until they expire. Revoke ends them there: the session's token when the session is deleted, and the token of the
 	// former endpoint, account or password when that has changed. Each is one attempt of at most 10 seconds; the event
 	// Revoked or RevokeFailed tells what came of it. While it is Revoke, a finalizer holds the session during its deletion.
 	DeletionPolicy *apiv1alpha1.DeletionPolicy `json:"deletionPolicy,omitempty"`
 	// suspend stops all calls to Secret Server while it is true. The stored token stays in the target until it
-	// expires, and the target is still repaired from stored state.
+	// expires, and the target is still repaired from stored state. By default false.
 	Suspend *bool `json:"suspend,omitempty"`
 }
 

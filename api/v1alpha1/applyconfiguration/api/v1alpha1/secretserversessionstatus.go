@@ -19,13 +19,15 @@ import (
 type SecretServerSessionStatusApplyConfiguration struct {
 	// observedGeneration is the generation of the spec that this status describes.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions: Ready, Reconciling, Stalled and Refreshable.
+	// conditions: Ready, always there, is True while the target holds a valid token; Reconciling and Stalled, there only
+	// when True, tell what is retried by itself and what a person must mend; Refreshable tells whether the next renewal
+	// can be a refresh. Each message says what comes next, or what to do.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// tokenIssuedAt is when the token now in the target was asked for.
 	TokenIssuedAt *metav1.Time `json:"tokenIssuedAt,omitempty"`
-	// tokenExpiresAt is when the token now in the target expires.
+	// tokenExpiresAt is when the token now in the target expires. If that is past and Ready is True, the operator does not run.
 	TokenExpiresAt *metav1.Time `json:"tokenExpiresAt,omitempty"`
-	// nextRefreshAt is when the next refresh or login is planned.
+	// nextRefreshAt is when the next refresh, login or retry is planned; absent: not before something changes.
 	NextRefreshAt *metav1.Time `json:"nextRefreshAt,omitempty"`
 	// lastGrant is how the present token was had: Password or RefreshToken.
 	LastGrant *apiv1alpha1.GrantType `json:"lastGrant,omitempty"`

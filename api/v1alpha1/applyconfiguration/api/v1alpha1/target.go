@@ -18,16 +18,16 @@ type TargetApplyConfiguration struct {
 	// name of the Secret; by default the session's name. When it changes, the old Secret is deleted once the new one
 	// is written.
 	Name *string `json:"name,omitempty"`
-	// type of the Secret. Kubernetes does not let a Secret's type change, so neither does this field.
+	// type of the Secret; by default Opaque. Kubernetes does not let a Secret's type change, so neither does this field.
 	Type *string `json:"type,omitempty"`
-	// labels to set on the Secret, beside the operator's own.
+	// labels to set on the Secret, beside the operator's own; at most 64.
 	Labels map[string]apiv1alpha1.LabelValue `json:"labels,omitempty"`
-	// annotations to set on the Secret.
+	// annotations to set on the Secret; at most 64, with values of at most 4096 characters.
 	Annotations map[string]apiv1alpha1.AnnotationValue `json:"annotations,omitempty"`
 	// data maps each key of the Secret to a Go template of its value; then the Secret has exactly these keys. Without it
 	// the keys are token (the access token alone), expiresAt and serverURL. Templates see .token, .tokenType, .issuedAt,
 	// .expiresAt, .serverURL, .username, .domain, .session and .namespace, all of them texts, and may call text functions.
-	// All values together have at most 256 KiB.
+	// There can be 32 templates of 8192 characters each; all values together have at most 256 KiB.
 	Data map[string]apiv1alpha1.Template `json:"data,omitempty"`
 }
 

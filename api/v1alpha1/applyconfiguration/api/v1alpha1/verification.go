@@ -10,9 +10,10 @@ package v1alpha1
 //
 // Verification tells how often to ask Secret Server whether it still takes the token.
 type VerificationApplyConfiguration struct {
-	// intervalSeconds is the longest time, in seconds, between two verifications of the token in the target, and so the
-	// longest that a token which Secret Server ended before its time (an administrator, a password change, a restore from
-	// a backup) goes unnoticed. It is longer, up to an hour, while Secret Server calls one new token after the other dead.
+	// intervalSeconds is the longest time, in seconds (30 to 86400), between two verifications of the token in the target,
+	// and so the longest that a token which Secret Server ended before its time (an administrator, a password change, a
+	// restore from a backup) goes unnoticed. It is longer, up to an hour, while Secret Server calls one new token after the
+	// other dead.
 	IntervalSeconds *int32 `json:"intervalSeconds,omitempty"`
 }
 
