@@ -197,10 +197,14 @@ func TestRecipeOfANetrcLogsInToAGateway(t *testing.T) {
 
 func TestRecipeOfAJSONDocument(t *testing.T) {
 	var got struct {
-		URL, Token string
-		ExpiresAt  time.Time
-		Expires    int64
-		Account    struct{ Domain, Username string }
+		URL       string    `json:"url"`
+		Token     string    `json:"token"`
+		ExpiresAt time.Time `json:"expiresAt"`
+		Expires   int64     `json:"expires"`
+		Account   struct {
+			Domain   string `json:"domain"`
+			Username string `json:"username"`
+		} `json:"account"`
 	}
 	v := odd()
 	if err := json.Unmarshal([]byte(cook(t, "A JSON document", v).file(t, "session.json")), &got); err != nil {

@@ -37,7 +37,7 @@ func trimLines(text string) string {
 }
 
 // volatile is what differs from run to run, with what stands for it. Widths of columns differ with it.
-var volatile = []struct {
+var volatile = []struct { //nolint:gochecknoglobals // compiled once, never changed
 	pattern *regexp.Regexp
 	instead string
 }{
@@ -56,8 +56,8 @@ func compare(document, renewed string) error {
 	want, got := strings.Split(lasting(document), "\n"), strings.Split(lasting(renewed), "\n")
 	for i := range max(len(want), len(got)) {
 		if i >= len(want) || i >= len(got) || want[i] != got[i] {
-			return fmt.Errorf("what kubectl shows has changed; run `make screens` and commit the result. The first line that differs:\n  shown: %s\n  now:   %s",
-				at(want, i), at(got, i))
+			return fmt.Errorf("what kubectl shows has changed; run `make screens` and commit the result. "+
+				"The first line that differs:\n  shown: %s\n  now:   %s", at(want, i), at(got, i))
 		}
 	}
 	return nil

@@ -22,7 +22,7 @@ func startProxy(addresses map[string]string) (*proxy, error) {
 	}
 	p := &proxy{listener: listener, addresses: addresses}
 	p.server = &http.Server{Handler: p, ReadHeaderTimeout: 10 * time.Second}
-	go func() { _ = p.server.Serve(listener) }() // it ends with Close
+	go func() { p.server.Serve(listener) }() //nolint:errcheck // it ends with Close
 	return p, nil
 }
 
@@ -43,17 +43,17 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no connection", http.StatusBadGateway)
 		return
 	}
-	defer server.Close()
+	defer server.Close() //nolint:errcheck // nobody to tell
 	w.WriteHeader(http.StatusOK)
 	client, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return
 	}
-	defer client.Close()
+	defer client.Close() //nolint:errcheck // the same
 	done := make(chan struct{}, 2)
 	for _, pair := range [][2]net.Conn{{client, server}, {server, client}} {
 		go func() {
-			_, _ = io.Copy(pair[0], pair[1]) // what ends one way ends both
+			io.Copy(pair[0], pair[1]) //nolint:errcheck // what ends one way ends both
 			done <- struct{}{}
 		}()
 	}
