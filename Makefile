@@ -59,7 +59,7 @@ help: ## List the targets.
 	  /^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: all
-all: generate manifests fmt lint test build ## Generate, format, lint, test and build: before every commit.
+all: generate manifests chart fmt lint test build ## Generate, format, lint, test and build: before every commit.
 
 .PHONY: clean
 clean: ## Remove what was built, the control plane included. Go's cache stays.
@@ -82,6 +82,10 @@ manifests: ## Generate the CRD and the operator's role from the markers in api/ 
 	rm -rf config/crd/bases config/rbac/role.yaml
 	$(CONTROLLER_GEN) crd rbac:roleName=manager-role paths='./api/v1alpha1;./controllers' \
 	  output:crd:artifacts:config=config/crd/bases output:rbac:artifacts:config=config/rbac
+
+.PHONY: chart
+chart: ## Bring the Helm chart's copies of files in config/, and the table in docs/helm.md, up to date.
+	go run ./hack/chart
 
 .PHONY: fmt
 fmt: ## Format the Go code and sort its imports.
@@ -112,6 +116,10 @@ test: ## Run all tests with the race detector, on a real API server (TEST_ARGS f
 .PHONY: test-e2e
 test-e2e: ## Run real pods in the cluster of KUBECONFIG, or one of its own (hack/e2e.sh tells what it needs; TEST_ARGS for the suite).
 	hack/e2e.sh $(TEST_ARGS)
+
+.PHONY: test-chart
+test-chart: ## Check the Helm chart: its schema, what it renders, and the life of a release on a real API server.
+	hack/chart/test.sh $(TEST_ARGS)
 
 .PHONY: soak
 soak: ## Watch sessions for SOAK=5m: no pod sees an expired token, an idle session costs nothing.

@@ -12,7 +12,7 @@ var flagSpan = regexp.MustCompile("`--([a-z][a-z-]*)[^`\n]*`")
 // othersFlags are those of kubectl, helm and other programs that pages name outside of commands.
 func othersFlags() []string {
 	return []string{
-		"force-conflicts", "previous",
+		"force-conflicts", "previous", "reset-then-reuse-values", "reuse-values", "set", "take-ownership",
 		// controller-runtime's own and the logger's
 		"kubeconfig", "zap-devel", "zap-encoder", "zap-log-level", "zap-stacktrace-level", "zap-time-encoding",
 	}

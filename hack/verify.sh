@@ -31,15 +31,15 @@ unformatted=$(git ls-files -z '*.go' | xargs -0 gofmt -l) || problem "gofmt fail
 [[ ! $unformatted ]] || problem $'these files are not formatted. Run `make fmt` and commit the result:\n'"$unformatted"
 
 echo "verify: generated files"
-if make --no-print-directory generate manifests; then
+if make --no-print-directory generate manifests chart; then
   stale=$(git status --porcelain --untracked-files=all |
     sed -n 's/^AM /  differs:             /p; s/^AD /  should not be there: /p; s/^?? /  is missing:          /p')
   if [[ $stale ]]; then
     git --no-pager diff >&2
-    problem $'these files are not what their sources make of them. Run `make generate manifests` and commit the result:\n'"$stale"
+    problem $'these files are not what their sources make of them. Run `make generate manifests chart` and commit the result:\n'"$stale"
   fi
 else
-  problem "make generate manifests fails; see above."
+  problem "make generate manifests chart fails; see above."
 fi
 
 echo "verify: go.mod and go.sum of every module"
