@@ -3,8 +3,8 @@
 
 <!-- Made by `make generate` from the comments and markers in api/v1alpha1. Do not edit. -->
 
-Every field of a `SecretServerSession` (short name `sss`), with its type, default and validation. `kubectl explain sss --recursive` tells
-the same on a cluster. What the status and its conditions mean is in [status](status.md); [config/samples](../config/samples/session.yaml) shows a session with each field.
+Every field of a `SecretServerSession` (short name `sss`), with its type, default and validation. `kubectl explain sss.spec`, and so on
+downwards, has the descriptions on a cluster. What the status and its conditions mean is in [status](status.md); [config/samples](../config/samples/session.yaml) shows a session with each field.
 {{ range . }}{{ range .SortedTypes }}{{ template "type" . }}{{ end }}{{ end }}
 {{- end -}}
 
