@@ -58,7 +58,7 @@ func TestANamespacesOwnerInstallsTheOperatorThere(t *testing.T) {
 	w.Eventually(w.ready(t, session)).Should(BeTrue(), "it logs in")
 	w.askFor(t, "once")
 	w.Eventually(func() int64 { return w.read(t, session).Status.RefreshCount }).Should(BeEquivalentTo(1), "it refreshes")
-	w.patch(t, session, `{"spec":{"deletionPolicy":"Revoke"}}`)
+	w.patch(t, `{"spec":{"deletionPolicy":"Revoke"}}`)
 	w.Eventually(func() []string { return w.read(t, session).Finalizers }).Should(ConsistOf(api.FinalizerRevoke))
 	w.Expect(shared.admin.Delete(t.Context(), w.read(t, session))).To(Succeed())
 	w.Eventually(func() types.UID { return w.read(t, session).UID }).Should(BeEmpty(), "the session is let go")

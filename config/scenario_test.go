@@ -52,7 +52,7 @@ func (w *world) everything(t *testing.T) []step {
 		{"a session waits for its CA bundle", func() {
 			w.Expect(shared.admin.Delete(t.Context(), &corev1.ConfigMap{ObjectMeta: w.named("vault-ca")})).To(Succeed())
 			w.newSession(t, session, nil)
-			w.patch(t, session, `{"spec":{"deletionPolicy":"Revoke"}}`)
+			w.patch(t, `{"spec":{"deletionPolicy":"Revoke"}}`)
 		}, func() bool {
 			stalled := meta.FindStatusCondition(w.read(t, session).Status.Conditions, api.ConditionStalled)
 			return stalled != nil && stalled.Reason == api.ReasonCABundleInvalid
@@ -71,12 +71,12 @@ func (w *world) everything(t *testing.T) []step {
 			w.vault.Inject(secretservertest.Fault{Operation: secretservertest.Refresh, Delay: time.Second, Count: 1})
 			w.askFor(t, "two")
 			w.Eventually(func() int { return w.vault.Stats().InFlight }).Should(Equal(1))
-			w.patch(t, session, `{"metadata":{"labels":{"team":"billing"}}}`)
+			w.patch(t, `{"metadata":{"labels":{"team":"billing"}}}`)
 		}, refreshes(2)},
 		{"a deleted target comes back", deleteTarget, repaired(1)},
 		{"it comes back again, and the event counts that", deleteTarget, repaired(2)},
 		{"the target is renamed", func() {
-			w.patch(t, session, fmt.Sprintf(`{"spec":{"target":{"name":%q}}}`, renamed))
+			w.patch(t, fmt.Sprintf(`{"spec":{"target":{"name":%q}}}`, renamed))
 		}, func() bool { return token(renamed) != "" && token(target) == "" }},
 		{"a login follows at the refresh limit", func() { w.askFor(t, "three") }, func() bool {
 			return w.read(t, session).Status.LoginCount == 2

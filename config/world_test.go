@@ -93,12 +93,13 @@ const session = "billing"
 // askFor asks for a renewal of it, as a user would.
 func (w *world) askFor(t *testing.T, value string) {
 	t.Helper()
-	w.patch(t, session, fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, api.AnnotationRefreshRequested, value))
+	w.patch(t, fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, api.AnnotationRefreshRequested, value))
 }
 
-func (w *world) patch(t *testing.T, name, patch string) {
+// patch edits the session.
+func (w *world) patch(t *testing.T, patch string) {
 	t.Helper()
-	s := &api.SecretServerSession{ObjectMeta: w.named(name)}
+	s := &api.SecretServerSession{ObjectMeta: w.named(session)}
 	w.Expect(shared.admin.Patch(t.Context(), s, client.RawPatch(types.MergePatchType, []byte(patch)))).To(Succeed())
 }
 

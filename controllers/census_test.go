@@ -41,13 +41,13 @@ func (r *register) List(_ context.Context, list client.ObjectList, options ...cl
 }
 
 // enrolled is a session with some conditions, each "Type=Status Reason".
-func enrolled(t testing.TB, name string, conditions ...string) api.SecretServerSession {
-	t.Helper()
+func enrolled(tb testing.TB, name string, conditions ...string) api.SecretServerSession {
+	tb.Helper()
 	s := api.SecretServerSession{ObjectMeta: metav1.ObjectMeta{Namespace: "payments", Name: name}}
 	for _, text := range conditions {
 		c := metav1.Condition{}
 		if _, err := fmt.Sscanf(strings.Replace(text, "=", " ", 1), "%s %s %s", &c.Type, &c.Status, &c.Reason); err != nil {
-			t.Fatalf("%q: %v", text, err)
+			tb.Fatalf("%q: %v", text, err)
 		}
 		s.Status.Conditions = append(s.Status.Conditions, c)
 	}

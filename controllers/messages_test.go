@@ -84,7 +84,7 @@ func textOf(e ast.Expr) string {
 		case *ast.SelectorExpr:
 			whole = whole && n.Sel.Name != "message"
 		case *ast.Ident:
-			if n.Obj != nil && n.Obj.Kind == ast.Con { //nolint:staticcheck // good enough within a function
+			if n.Obj != nil && n.Obj.Kind == ast.Con {
 				if constant, ok := n.Obj.Decl.(*ast.ValueSpec); ok {
 					text.WriteString(textOf(constant.Values[0]))
 				}

@@ -24,7 +24,7 @@ var _ = Describe("A session", func() {
 		Consistently(ctx, done).WithTimeout(time.Second).ShouldNot(Receive(), "there is no token yet")
 		w.createAccount(ctx)
 		Eventually(ctx, done).Should(Receive(BeNil()))
-		Expect(w.token(ctx, "billing")).NotTo(BeEmpty(), "the token is there by then")
+		Expect(w.token(ctx)).NotTo(BeEmpty(), "the token is there by then")
 	})
 
 	It("takes its two Secrets along when it is deleted", func(ctx SpecContext) {

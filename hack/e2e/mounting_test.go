@@ -45,7 +45,7 @@ var _ = Describe("A container that takes the token from the environment or by su
 			c.waitFor(ctx, 1)
 		}
 
-		old := w.token(ctx, "billing")
+		old := w.token(ctx)
 		w.renew(ctx)
 		inVolume.waitFor(ctx, 2)
 		Expect(inSubPath.figures(ctx).Tokens).To(Equal(1), "tokens seen by subPath")

@@ -40,7 +40,7 @@ var _ = Describe("An upgrade", func() {
 		Expect(admin.Get(ctx, client.ObjectKeyFromObject(s), s)).To(Succeed())
 		Expect(s.Status.LoginCount).To(BeEquivalentTo(1))
 		Expect(s.Status.TokenExpiresAt.Time).To(BeTemporally("==", issued.Add(formerLifetime)))
-		Expect(w.token(ctx, "billing")).To(Equal(formerAccess))
+		Expect(w.token(ctx)).To(Equal(formerAccess))
 		Expect(w.secret(ctx, "billing").ResourceVersion).To(Equal(written), "the target was not written again")
 		Expect(w.vault.operatorCalls(ctx)).To(BeEmpty(), "calls to Secret Server")
 

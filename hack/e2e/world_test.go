@@ -117,19 +117,19 @@ func (w *world) secret(ctx context.Context, name string) *corev1.Secret {
 	return secret
 }
 
-// token is what is in the target.
-func (w *world) token(ctx context.Context, name string) string {
+// token is what is in the target of the session billing.
+func (w *world) token(ctx context.Context) string {
 	GinkgoHelper()
-	return string(w.secret(ctx, name).Data[api.TargetKeyToken])
+	return string(w.secret(ctx, "billing").Data[api.TargetKeyToken])
 }
 
 // renew asks for a renewal of the session billing, as a user would, and waits for it.
 func (w *world) renew(ctx context.Context) {
 	GinkgoHelper()
 	const name = "billing"
-	before := w.token(ctx, name)
+	before := w.token(ctx)
 	must(ctx, "annotate", "--namespace="+w.namespace, "--overwrite", "sss/"+name, api.AnnotationRefreshRequested+"="+before[:8])
-	Eventually(ctx, func() string { return w.token(ctx, name) }).ShouldNot(Equal(before), "a new token")
+	Eventually(ctx, func() string { return w.token(ctx) }).ShouldNot(Equal(before), "a new token")
 }
 
 // restricted is a pod's spec that PodSecurity `restricted` admits, and that holds no token of the Kubernetes API.

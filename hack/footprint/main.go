@@ -151,10 +151,10 @@ func settled(ctx context.Context, p *operator.Process, sessions int) (operator.M
 		if err := p.Err(); err != nil {
 			return false, err
 		}
-		if p.Ready(ctx) != nil {
-			return false, nil
+		err := p.Ready(ctx)
+		if err != nil {
+			return false, nil //nolint:nilerr // not yet
 		}
-		var err error
 		found, err = p.Metrics(ctx)
 		return err == nil && int(found.Sum("secretserversession_grants_total")) >= sessions && found.Sum("workqueue_depth") == 0, nil
 	})
@@ -171,7 +171,7 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // peakMemory is the most that a process has had resident, in bytes.
 func peakMemory(id int) (float64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", id)) //nolint:gosec // of the process that it started
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", id))
 	if err != nil {
 		return 0, err
 	}

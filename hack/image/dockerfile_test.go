@@ -117,7 +117,7 @@ func TestTheCompilerIsThatOfTheModule(t *testing.T) {
 func TestTheImageRunsTheProgramAsNobody(t *testing.T) {
 	image := stages(t)[1]
 	users := commands[*instructions.UserCommand](image)
-	if len(users) != 1 || !regexp.MustCompile(`^[1-9][0-9]*:[1-9][0-9]*$`).MatchString(users[0].User) {
+	if len(users) != 1 || !regexp.MustCompile(`^[1-9]\d*:[1-9]\d*$`).MatchString(users[0].User) {
 		t.Errorf("want one USER of two numbers that are not root's, got %v", users)
 	}
 	copies := commands[*instructions.CopyCommand](image)

@@ -35,12 +35,12 @@ func TestPrometheusSeesTheOperator(t *testing.T) {
 		}
 	}
 
-	chapter := func(title string, tell func(*testing.T)) {
+	chapter := func(title string, tell func()) {
 		t.Helper()
 		t.Log(title)
-		tell(t)
+		tell()
 	}
-	chapter("nobody is there", func(t *testing.T) {
+	chapter("nobody is there", func() {
 		sees(t, "SecretServerOperatorAbsent")
 	})
 	for _, address := range addresses {
@@ -60,8 +60,8 @@ func TestPrometheusSeesTheOperator(t *testing.T) {
 	doomedOnes := []*api.SecretServerSession{s.session(t, doomed, "doomed-1"), s.session(t, doomed, "doomed-2"), s.session(t, doomed, "doomed-3")}
 	leaving := s.session(t, doomed, "leaving", func(o *api.SecretServerSession) { o.Spec.DeletionPolicy = api.DeletionRevoke })
 
-	chapter("the API server says who may scrape", func(t *testing.T) { s.testAccess(t, addresses[0]) })
-	chapter("all is well, and one of two replicas tells of sessions", func(t *testing.T) {
+	chapter("the API server says who may scrape", func() { s.testAccess(t, addresses[0]) })
+	chapter("all is well, and one of two replicas tells of sessions", func() {
 		s.Eventually(func() (float64, error) {
 			return seen.one(t.Context(), `sum(secretserversession_sessions{ready="True"})`)
 		}).
@@ -76,7 +76,7 @@ func TestPrometheusSeesTheOperator(t *testing.T) {
 			s.Expect(seen.query(t.Context(), r.Expr)).To(BeEmpty(), r.Alert)
 		}
 	})
-	chapter("Secret Servers go down", func(t *testing.T) {
+	chapter("Secret Servers go down", func() {
 		doomed.Close()
 		for i := range 4 {
 			nowhere := vault{good.Server, good.name}
@@ -88,7 +88,7 @@ func TestPrometheusSeesTheOperator(t *testing.T) {
 		s.Expect(s.admin.Delete(t.Context(), leaving)).To(Succeed())
 		sees(t, "SecretServerRevocationsFailing", "SecretServerSessionTokenExpiring")
 	})
-	chapter("people make mistakes", func(t *testing.T) {
+	chapter("people make mistakes", func() {
 		refusing := s.newVault(t, "refusing", time.Hour)
 		s.Expect(refusing.SetPassword("refusing", "another")).To(BeTrue())
 		s.session(t, refusing, "refused")
@@ -101,7 +101,7 @@ func TestPrometheusSeesTheOperator(t *testing.T) {
 		}
 		sees(t, "SecretServerOperatorReconcileErrors")
 	})
-	chapter("refresh tokens are off, and tokens last for 3 seconds", func(t *testing.T) {
+	chapter("refresh tokens are off, and tokens last for 3 seconds", func() {
 		for _, v := range briefs {
 			s.session(t, v, v.name)
 		}
@@ -109,9 +109,9 @@ func TestPrometheusSeesTheOperator(t *testing.T) {
 	})
 	s.Expect(expected).To(BeEmpty(), "alerts that nothing here lets come")
 
-	chapter("Prometheus understands the rules", func(t *testing.T) { s.testRules(t, seen) })
-	chapter("the dashboard has something to show", func(t *testing.T) { s.testDashboard(t, seen) })
-	chapter("the other replica tells of sessions when the first is killed", func(t *testing.T) { s.testFailover(t, seen) })
+	chapter("Prometheus understands the rules", func() { s.testRules(t, seen) })
+	chapter("the dashboard has something to show", func() { s.testDashboard(t, seen) })
+	chapter("the other replica tells of sessions when the first is killed", func() { s.testFailover(t, seen) })
 }
 
 // early asks for renewals at half of the lifetime.

@@ -67,7 +67,7 @@ func TestTheDocumentedConfigurationIsOne(t *testing.T) {
 	g.Expect(os.WriteFile(tokenFile, []byte("made up"), 0o600)).To(Succeed())
 	config := filepath.Join(dir, "prometheus.yaml")
 	writeConfig(g, config, scrapeConfig(t, g, tokenFile, []string{"127.0.0.1:8443"}))
-	output, err := exec.CommandContext(t.Context(), path, "check", "config", config).CombinedOutput()
+	output, err := exec.CommandContext(t.Context(), path, "check", "config", config).CombinedOutput() //nolint:gosec // promtool, as found in PATH
 	g.Expect(err).NotTo(HaveOccurred(), string(output))
 }
 
@@ -86,7 +86,7 @@ func (s *stage) observe(t *testing.T, addresses []string) prometheus {
 	log, err := os.Create(filepath.Join(s.dir, "prometheus.log"))
 	s.Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, path, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(s.dir, "data"),
+	cmd := exec.CommandContext(ctx, path, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(s.dir, "data"), //nolint:gosec // as found in PATH
 		"--web.listen-address="+address)
 	cmd.Stdout, cmd.Stderr = log, log
 	s.Expect(cmd.Start()).To(Succeed())
@@ -120,8 +120,9 @@ func (p prometheus) get(ctx context.Context, path string, parameters url.Values,
 		return nil
 	}
 	var answer struct {
-		Status, Error string
-		Data          json.RawMessage
+		Status string          `json:"status"`
+		Error  string          `json:"error"`
+		Data   json.RawMessage `json:"data"`
 	}
 	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package observability
 
 import (
+	"maps"
 	"os"
 	"testing"
 
@@ -44,9 +45,7 @@ func TestTheServiceMonitorFitsTheService(t *testing.T) {
 		}
 	}
 	for _, l := range installer.Labels {
-		for key, value := range l.Pairs {
-			service.Labels[key] = value
-		}
+		maps.Copy(service.Labels, l.Pairs)
 	}
 	if len(monitor.Spec.Selector.MatchLabels) == 0 {
 		t.Error("it selects every Service of the namespace")
