@@ -85,6 +85,7 @@ func TestTablesNameWhatTheCodeHas(t *testing.T) {
 		"metrics":                      {observability, "Metric", constants(t, "../controllers/metrics.go", "Metric")},
 		"reasons, for troubleshooting": {troubleshooting, "Reason", constants(t, vocabulary, "Reason")},
 		"events, for troubleshooting":  {troubleshooting, "Event", constants(t, vocabulary, "Event")},
+		"reasons, for GitOps":          {"gitops.md", "Reason", constants(t, vocabulary, "Reason")},
 		"values of templates":          {templates, "Template value", dotted(rendering.Fields())},
 		"metrics, for troubleshooting": {troubleshooting, "Metric", constants(t, "../controllers/metrics.go", "Metric")},
 	} {
