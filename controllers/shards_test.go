@@ -31,7 +31,7 @@ func inShard(name string) func(*api.SecretServerSession) {
 // untouched expects that nobody serves a session, as far as can be seen for a while.
 func untouched(ctx context.Context, w *world, s *api.SecretServerSession) {
 	GinkgoHelper()
-	Consistently(status(ctx, s)).WithTimeout(2 * time.Second).Should(BeZero())
+	Consistently(status(ctx, s)).WithTimeout(2 * time.Second).Should(Equal(api.SecretServerSessionStatus{ObservedGeneration: -1}))
 	Expect(w.secret(ctx, s.Name)).To(BeNil())
 	Expect(w.secret(ctx, api.StateSecretName(s.Name))).To(BeNil())
 }
