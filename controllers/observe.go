@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -116,6 +117,7 @@ func (p *pass) observeTarget(ctx context.Context) error {
 	}
 	status := p.session.Status
 	p.target.version = meta.ResourceVersion
+	p.target.texts = strings.HasSuffix(meta.Annotations[annotationOwnership], textMark)
 	p.target.intact = meta.Annotations[annotationOwnership] == appliedOwnership(targetSecret(p.session, keysOf(p.session)))
 	// Ownership tells of keys, not of values: those are as applied if the last status speaks of this token, this spec
 	// and no conflict.

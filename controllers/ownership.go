@@ -18,7 +18,7 @@ import (
 // The operator does not cache the data of Secrets, and yet must see that a target was edited, even while it was not
 // running. The API server keeps that account: who changes a field takes its ownership from the operator's apply, and
 // who adds a key owns it. So a target is intact exactly while the operator owns each field that it applied, and nobody
-// else owns another key of its data. The fields are kept as a digest.
+// else owns another key of its data, or applied stringData over it. The fields are kept as a digest.
 
 // annotationOwnership stands on cached metadata only, never on an object in the cluster.
 const annotationOwnership = api.Group + "/ownership"
@@ -26,6 +26,7 @@ const annotationOwnership = api.Group + "/ownership"
 // managedOwnership digests what the operator's apply owns of an object, and what else others put into its data.
 func managedOwnership(entries []metav1.ManagedFieldsEntry) string {
 	var ours, theirs []string
+	mark := ""
 	for _, entry := range entries {
 		if entry.FieldsV1 == nil || entry.Subresource != "" {
 			continue
@@ -41,9 +42,12 @@ func managedOwnership(entries []metav1.ManagedFieldsEntry) string {
 		if data, ok := fields["f:data"].(map[string]any); ok {
 			theirs = append(theirs, leaves(data, "/f:data")...)
 		}
+		if _, ok := fields[fieldTexts]; ok {
+			mark = textMark
+		}
 	}
 	foreign := slices.DeleteFunc(theirs, func(path string) bool { return slices.Contains(ours, path) })
-	return ownershipDigest(ours, foreign)
+	return ownershipDigest(ours, foreign) + mark
 }
 
 // appliedOwnership is the managedOwnership that an apply configuration leads to.

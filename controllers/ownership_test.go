@@ -33,6 +33,7 @@ func TestTargetIsIntactWhileItsFieldsAreOurs(t *testing.T) {
 		"nobody applied it":            {[]metav1.ManagedFieldsEntry{entry("kubectl", "Update", applied)}, false},
 		"the account cannot be read":   {[]metav1.ManagedFieldsEntry{entry(api.ManagedBy, "Apply", `{`)}, false},
 		"the account was cleared":      {nil, false},
+		"somebody applies stringData":  {[]metav1.ManagedFieldsEntry{ours, entry("kubectl", "Apply", `{"f:stringData":{"f:token":{}}}`)}, false},
 		"our own update takes no part": {[]metav1.ManagedFieldsEntry{ours, entry(api.ManagedBy, "Update", `{"f:metadata":{"f:annotations":{"f:x":{}}}}`)}, true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -62,6 +62,7 @@ type state struct {
 type target struct {
 	version string // its resource version; empty: it is not there
 	intact  bool
+	texts   bool // somebody applied stringData over it
 	ended   bool // Secret Server ended the token in it, which is not that of the state any more
 }
 

@@ -57,6 +57,12 @@ func (p *pass) publish(ctx context.Context) error {
 			return err
 		}
 	}
+	if p.target.texts {
+		if err := p.disownTexts(ctx, name); err != nil {
+			return err
+		}
+		p.target.texts = false
+	}
 	// After a change of the spec it lacks what nobody took from it.
 	p.notes.repaired = !p.target.intact && p.session.Status.TargetName == name && p.session.Status.ObservedGeneration == p.session.Generation
 	p.target.intact, p.published = true, true

@@ -8,6 +8,7 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -66,6 +67,20 @@ var _ = Describe("The target", func() {
 	It("loses a key that somebody added", func(ctx SpecContext) {
 		patch(ctx, `{"data":{"extra":"eHh4"}}`)
 		restored(ctx)
+	})
+
+	It("loses stringData that somebody applied over it, and the same again", func(ctx SpecContext) {
+		for range 2 {
+			forged := &unstructured.Unstructured{Object: map[string]any{
+				"apiVersion": "v1", "kind": "Secret",
+				"metadata":   map[string]any{"namespace": w.namespace, "name": "billing"},
+				"stringData": map[string]any{api.TargetKeyToken: "forged", "extra": "forged"},
+			}}
+			Expect(admin.Apply(ctx, client.ApplyConfigurationFromUnstructured(forged), client.FieldOwner("somebody"), client.ForceOwnership)).To(Succeed())
+			restored(ctx)
+		}
+		version := w.secret(ctx, "billing").ResourceVersion
+		Consistently(func() string { return w.secret(ctx, "billing").ResourceVersion }).Should(Equal(version), "it is restored once")
 	})
 
 	It("gets its own labels back and leaves others alone", func(ctx SpecContext) {
