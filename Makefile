@@ -239,7 +239,8 @@ docker-build: ## Build the operator's image (IMG=registry/name:tag, CONTAINER_TO
 
 .PHONY: docker-buildx
 docker-buildx: ## Build the image for all PLATFORMS and push it (IMG=registry/name:tag); needs docker buildx.
-	@# With the commit's time everywhere, the same commit gives the same image, not only the same program.
+	@# With the commit's time everywhere, the same commit and the same base give the same image, not only the same program; the
+	@# base's tag moves unless the Dockerfile's BASE is pinned by digest.
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(CONTAINER_TOOL) buildx build $(IMAGE_ARGS) --platform=$(subst $(space),$(comma),$(PLATFORMS)) \
 	  --provenance=mode=max --sbom=true --output=type=image,name=$(IMG),push=true,rewrite-timestamp=true .
 

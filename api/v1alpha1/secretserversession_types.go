@@ -32,8 +32,8 @@ type SecretServerSession struct {
 	// spec declares the endpoint, the account and the Secret that receives the token.
 	// +required
 	Spec SecretServerSessionSpec `json:"spec"`
-	// status tells what the operator did last, what it will do next, and what stands in its way. A session that the operator
-	// has not looked at yet has observedGeneration -1, and nothing else.
+	// status tells what the operator did last, what it will do next, and what stands in its way. Its observedGeneration is -1
+	// until a pass has done what the spec says.
 	// +optional
 	// +kubebuilder:default={"observedGeneration":-1}
 	Status SecretServerSessionStatus `json:"status,omitempty"`

@@ -240,7 +240,9 @@ func (c cluster) releasesAreSmall(t *testing.T) {
 	t.Helper()
 	const limit = 256 << 10
 	var secrets struct {
-		Items []struct{ Data map[string][]byte }
+		Items []struct {
+			Data map[string][]byte `json:"data"`
+		} `json:"items"`
 	}
 	if err := json.Unmarshal([]byte(c.kubectl(t, "get", "secrets", "--namespace", namespace, "--selector=owner=helm", "--output=json")), &secrets); err != nil {
 		t.Fatal(err)
@@ -256,8 +258,9 @@ func (c cluster) releasesAreSmall(t *testing.T) {
 }
 
 func (c cluster) adopts(t *testing.T) {
+	t.Helper()
 	c.removeCRD(t)
-	out, err := run(t, tools.kustomize, nil, "build", filepath.Join(root, "config/crd"))
+	out, err := run(t, tools.kustomize, nil, "build", filepath.Join(root, "config", "crd"))
 	if err != nil {
 		t.Fatal(err)
 	}

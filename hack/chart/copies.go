@@ -43,7 +43,7 @@ func copyAll(root string) error {
 }
 
 func copyFile(from, to string) error {
-	content, err := os.ReadFile(from)
+	content, err := os.ReadFile(from) //nolint:gosec // of the repository
 	if err != nil {
 		return fmt.Errorf("copy into the chart: %w", err)
 	}

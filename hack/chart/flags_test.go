@@ -80,6 +80,7 @@ var flagCases = map[string]struct {
 }
 
 func TestFlagsFollowTheValues(t *testing.T) {
+	t.Parallel()
 	for name, c := range flagCases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -89,7 +90,8 @@ func TestFlagsFollowTheValues(t *testing.T) {
 				t.Errorf("the operator is started with\n  %q, and should be with\n  %q", args, want)
 			}
 			// It reads all flags before it answers.
-			if output, err := exec.CommandContext(t.Context(), tools.operator, append(args, "--version")...).CombinedOutput(); err != nil {
+			cmd := exec.CommandContext(t.Context(), tools.operator, append(args, "--version")...) //nolint:gosec // built for this
+			if output, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("the operator does not take %q: %v\n%s", args, err, output)
 			}
 		})
@@ -114,12 +116,12 @@ func TestEveryFlagHasAValue(t *testing.T) {
 		}
 	}
 	var usage bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), tools.operator, "-h")
+	cmd := exec.CommandContext(t.Context(), tools.operator, "-h") //nolint:gosec // built for this
 	cmd.Stderr = &usage
 	if err := cmd.Run(); err != nil {
 		t.Fatal(err)
 	}
-	flags := regexp.MustCompile(`(?m)^  -([-a-z]+)`).FindAllStringSubmatch(usage.String(), -1)
+	flags := regexp.MustCompile(`(?m)^ {2}-([-a-z]+)`).FindAllStringSubmatch(usage.String(), -1)
 	if len(flags) < 15 {
 		t.Fatalf("found %d flags in\n%s", len(flags), &usage)
 	}

@@ -41,7 +41,7 @@ func helm(t *testing.T, arguments ...string) (string, error) {
 func run(t *testing.T, program string, environment []string, arguments ...string) (string, error) {
 	t.Helper()
 	var out, complaints bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), program, arguments...)
+	cmd := exec.CommandContext(t.Context(), program, arguments...) //nolint:gosec // the tests' own tools
 	cmd.Env = append(os.Environ(), environment...)
 	cmd.Stdout, cmd.Stderr = &out, &complaints
 	err := cmd.Run()
@@ -55,7 +55,7 @@ func run(t *testing.T, program string, environment []string, arguments ...string
 func file(t *testing.T, content string) string {
 	t.Helper()
 	// Not in t.TempDir, whose name has that of the test: helm takes a comma for the end of a path.
-	dir, err := os.MkdirTemp(tools.home, "values-")
+	dir, err := os.MkdirTemp(tools.home, "values-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}

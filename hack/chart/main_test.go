@@ -48,7 +48,7 @@ func perform(m *testing.M) (code int, err error) {
 	if err := errors.Join(os.Mkdir(tools.home, 0o700), noticeSources()); err != nil {
 		return 1, err
 	}
-	cmd := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-o", tools.operator, root) //nolint:gosec // its own path
+	cmd := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-buildvcs=false", "-o", tools.operator, root) //nolint:gosec // its own path
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("build the operator: %w\n%s", err, output)
@@ -59,8 +59,15 @@ func perform(m *testing.M) (code int, err error) {
 // noticeSources looks at everything that other programs than the tests read, so
 // that go test does not answer from its cache after a change.
 func noticeSources() error {
-	for _, path := range []string{"main.go", "go.mod", "api", "controllers", "charts", "config"} {
-		err := filepath.WalkDir(filepath.Join(root, path), func(path string, _ fs.DirEntry, err error) error {
+	paths, err := filepath.Glob(filepath.Join(root, "*.go"))
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"go.mod", "api", "controllers", "charts", "config"} {
+		paths = append(paths, filepath.Join(root, name))
+	}
+	for _, path := range paths {
+		err := filepath.WalkDir(path, func(path string, _ fs.DirEntry, err error) error {
 			if err == nil {
 				_, err = os.Stat(path)
 			}

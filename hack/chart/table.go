@@ -18,7 +18,7 @@ func writeTable(values, document string) error {
 	if err != nil {
 		return err
 	}
-	content, err := os.ReadFile(document)
+	content, err := os.ReadFile(document) //nolint:gosec // of the repository
 	if err != nil {
 		return err
 	}

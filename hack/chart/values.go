@@ -21,7 +21,7 @@ type value struct {
 // comment directly above it. A mapping of values with comments is a group and no
 // value itself.
 func readValues(path string) ([]value, error) {
-	content, err := os.ReadFile(path)
+	content, err := os.ReadFile(path) //nolint:gosec // of the repository
 	if err != nil {
 		return nil, err
 	}

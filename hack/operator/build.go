@@ -24,7 +24,7 @@ func Build(ctx context.Context, root, binary, version string) error {
 		return err
 	}
 	flags := "-ldflags=-s -w -X main.version=" + version
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", flags, "-o", binary, ".") //nolint:gosec // the caller's own version
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", flags, "-o", binary, ".") //nolint:gosec // the caller's own version
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if output, err := cmd.CombinedOutput(); err != nil {
@@ -34,8 +34,15 @@ func Build(ctx context.Context, root, binary, version string) error {
 }
 
 func notice(root string) error {
-	for _, name := range []string{"main.go", "go.mod", "api", "controllers"} {
-		err := filepath.WalkDir(filepath.Join(root, name), func(path string, _ fs.DirEntry, err error) error {
+	paths, err := filepath.Glob(filepath.Join(root, "*.go"))
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"go.mod", "api", "controllers"} {
+		paths = append(paths, filepath.Join(root, name))
+	}
+	for _, path := range paths {
+		err := filepath.WalkDir(path, func(path string, _ fs.DirEntry, err error) error {
 			if err == nil && !strings.HasSuffix(path, "_test.go") {
 				_, err = os.Stat(path)
 			}

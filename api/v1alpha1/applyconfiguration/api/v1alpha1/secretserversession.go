@@ -24,8 +24,8 @@ type SecretServerSessionApplyConfiguration struct {
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
 	// spec declares the endpoint, the account and the Secret that receives the token.
 	Spec *SecretServerSessionSpecApplyConfiguration `json:"spec,omitempty"`
-	// status tells what the operator did last, what it will do next, and what stands in its way. A session that the operator
-	// has not looked at yet has observedGeneration -1, and nothing else.
+	// status tells what the operator did last, what it will do next, and what stands in its way. Its observedGeneration is -1
+	// until a pass has done what the spec says.
 	Status *SecretServerSessionStatusApplyConfiguration `json:"status,omitempty"`
 }
 
