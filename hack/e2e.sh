@@ -21,6 +21,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 cluster=${E2E_CLUSTER:-../shared/cluster}
+[[ ! -d $cluster ]] || cluster=$(cd "$cluster" && pwd -P) # the suite is run in another directory
 tool=${CONTAINER_TOOL:-docker}
 
 say() { printf 'e2e: %s\n' "$*" >&2; }
