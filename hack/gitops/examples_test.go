@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -21,7 +22,7 @@ import (
 // run runs a program in a directory and returns its standard output.
 func run(t *testing.T, directory, program string, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), program, args...)
+	cmd := exec.CommandContext(t.Context(), program, args...) //nolint:gosec // of the tests alone
 	cmd.Dir = directory
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -72,7 +73,7 @@ func (o overlay) render(t *testing.T, clone, path string) string {
 	t.Helper()
 	g := NewWithT(t)
 	g.Expect(filepath.Join(clone, path)).To(BeADirectory(), "the folder that the example points to is in git")
-	directory, err := os.MkdirTemp(clone, "overlay-")
+	directory, err := os.MkdirTemp(clone, "overlay-") //nolint:usetesting // kustomize wants it inside the clone
 	g.Expect(err).NotTo(HaveOccurred())
 	o.Resources = []string{filepath.Join("..", path)}
 	text, err := yaml.Marshal(o)
@@ -103,7 +104,7 @@ func TestExamplesWorkFromGit(t *testing.T) {
 
 	t.Run("Flux", func(t *testing.T) {
 		g := NewWithT(t)
-		rendered := kustomize(t, filepath.Join(clone, "config/examples/flux"))
+		rendered := kustomize(t, filepath.Join(clone, "config", "examples", "flux"))
 		sources := documents[sourcev1.GitRepository](t, rendered, sourcev1.GitRepositoryKind)
 		g.Expect(sources).To(HaveLen(1))
 		done := map[string]bool{}
@@ -123,7 +124,7 @@ func TestExamplesWorkFromGit(t *testing.T) {
 
 	t.Run("Argo CD", func(t *testing.T) {
 		g := NewWithT(t)
-		rendered := kustomize(t, filepath.Join(clone, "config/examples/argocd"))
+		rendered := kustomize(t, filepath.Join(clone, "config", "examples", "argocd"))
 		mustKubectl(t, "", "apply", "--server-side", "-f", "testdata/application-crd.yaml")
 		mustKubectl(t, "", "wait", "--for=condition=Established", "--timeout=60s", "crd/applications.argoproj.io")
 		mustKubectl(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: argocd}\n", "apply", "-f", "-")
@@ -131,7 +132,7 @@ func TestExamplesWorkFromGit(t *testing.T) {
 		applications := documents[application](t, rendered, "Application")
 		g.Expect(applications).To(HaveLen(2))
 		for wave, a := range applications { // operator.yaml, sessions.yaml
-			g.Expect(a.Metadata.Annotations).To(HaveKeyWithValue("argocd.argoproj.io/sync-wave", fmt.Sprint(wave)))
+			g.Expect(a.Metadata.Annotations).To(HaveKeyWithValue("argocd.argoproj.io/sync-wave", strconv.Itoa(wave)))
 			var images []map[string]string
 			for _, image := range a.Spec.Source.Kustomize.Images {
 				name, replacement, _ := strings.Cut(image, "=")

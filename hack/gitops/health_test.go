@@ -48,6 +48,8 @@ func inState(s *api.SecretServerSession, v verdict) bool {
 }
 
 // The operator is brought to put a session into each state that it knows.
+//
+//nolint:tparallel // its parts follow each other
 func TestHealthOfEachState(t *testing.T) {
 	t.Parallel()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "states-"}}

@@ -38,14 +38,14 @@ func TestWhoSuspendsASessionBesideFluxDoesNotFightWithIt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	startOperator(t, w.namespace)
-	fluxApply(t, w.manifest("billing"))
+	fluxApply(t, w.manifest())
 	w.becomesReady(t, "billing")
 
 	w.applySession(t, "on-call", "billing", "spec:\n  suspend: true\n")
 	w.becomesReady(t, "billing") // a suspended session keeps its token
 	before := w.picture(t, "billing")
 	for range 3 {
-		fluxApply(t, w.manifest("billing"))
+		fluxApply(t, w.manifest())
 	}
 	w.staysAsItIs(t, "billing", before)
 	w.Expect(w.session(t, "billing").Spec.Suspend).To(BeTrue())
@@ -58,13 +58,13 @@ func TestFinalizersOfOthersAndOfTheOperatorLiveSideBySide(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	startOperator(t, w.namespace)
-	fluxApply(t, w.wholeManifest("whole"))
+	fluxApply(t, w.wholeManifest())
 	w.becomesReady(t, "whole")
 	const theirs = "example.com/theirs"
 	w.applySession(t, "somebody", "whole", "  finalizers: ["+theirs+"]\n")
 	before := w.picture(t, "whole")
 
-	fluxApply(t, w.wholeManifest("whole"))
+	fluxApply(t, w.wholeManifest())
 
 	w.staysAsItIs(t, "whole", before)
 	w.Expect(w.session(t, "whole").Finalizers).To(ConsistOf(api.FinalizerRevoke, theirs))
@@ -77,13 +77,13 @@ func TestARenewalThatWasAskedForBesideGitIsMadeOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	startOperator(t, w.namespace)
-	fluxApply(t, w.manifest("billing"))
+	fluxApply(t, w.manifest())
 	w.becomesReady(t, "billing")
 
 	w.renew(t, "billing", "now")
 	mustKubectl(t, "", "annotate", "sss", "billing", "-n", w.namespace, api.AnnotationRefreshRequested+"-")
 	before := w.picture(t, "billing")
-	fluxApply(t, w.manifest("billing"))
+	fluxApply(t, w.manifest())
 
 	w.staysAsItIs(t, "billing", before)
 	w.Expect(w.vault.Stats().Granted(secretservertest.Password)).To(Equal(1))
@@ -95,10 +95,10 @@ func TestARenewalThatGitAsksForIsMadeOncePerValue(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	startOperator(t, w.namespace)
-	fluxApply(t, w.manifest("billing"))
+	fluxApply(t, w.manifest())
 	w.becomesReady(t, "billing")
 	for refreshes, value := range []string{"2026-01-01", "2026-01-02"} {
-		manifest := annotated(w.manifest("billing"), api.AnnotationRefreshRequested, value)
+		manifest := annotated(w.manifest(), api.AnnotationRefreshRequested, value)
 		fluxApply(t, manifest)
 		w.Eventually(func() string { return w.session(t, "billing").Status.LastHandledRefreshRequest }).Should(Equal(value))
 		w.becomesReady(t, "billing")

@@ -29,13 +29,14 @@ var tools = map[string]func(t *testing.T, manifest string){
 }
 
 func TestApplyingTheSameAgainChangesNothing(t *testing.T) {
+	t.Parallel()
 	for tool, apply := range tools {
 		t.Run(tool, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			startOperator(t, w.namespace)
 			// The second has a finalizer of the operator's, which the manifest does not know of.
-			manifests := map[string]string{"billing": w.manifest("billing"), "whole": w.wholeManifest("whole")}
+			manifests := map[string]string{"billing": w.manifest(), "whole": w.wholeManifest()}
 			for name, manifest := range manifests {
 				apply(t, manifest)
 				w.becomesReady(t, name)
@@ -60,11 +61,12 @@ func TestApplyingTheSameAgainChangesNothing(t *testing.T) {
 	}
 }
 
+//nolint:tparallel // both look at one world, which ends with this test
 func TestAppliedSessionsDoNotDiffer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	startOperator(t, w.namespace)
-	manifest := w.manifest("billing") + "---\n" + w.wholeManifest("whole")
+	manifest := w.manifest() + "---\n" + w.wholeManifest()
 	mustKubectl(t, manifest, "apply", "-f", "-")
 	w.becomesReady(t, "billing")
 	w.becomesReady(t, "whole")
@@ -87,12 +89,12 @@ func TestStatusInAManifestIsIgnored(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	startOperator(t, w.namespace)
-	mustKubectl(t, w.manifest("billing"), "apply", "--server-side", "-f", "-")
+	mustKubectl(t, w.manifest(), "apply", "--server-side", "-f", "-")
 	w.becomesReady(t, "billing")
 	before := w.picture(t, "billing")
 	status := w.session(t, "billing").Status
 
-	stale := w.manifest("billing") + `status:
+	stale := w.manifest() + `status:
   observedGeneration: 7
   targetName: elsewhere
   conditions:

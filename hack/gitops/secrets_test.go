@@ -20,7 +20,7 @@ func TestLabelsAndAnnotationsOfOthersStayOnTheSecrets(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	startOperator(t, w.namespace)
-	fluxApply(t, w.manifest("billing"))
+	fluxApply(t, w.manifest())
 	w.becomesReady(t, "billing")
 	for _, name := range []string{"billing", api.StateSecretName("billing")} {
 		mustKubectl(t, w.secretManifest(name, "  labels: {team: payments}\n  annotations: {example.com/seen: \"yes\"}\n"),
@@ -44,7 +44,7 @@ func TestMarksOfGitOpsToolsAreNotCopiedToTheSecrets(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	startOperator(t, w.namespace)
-	tracking := annotated(w.manifest("billing"), "argocd.argoproj.io/tracking-id", "sessions:secretserver.tokensync.dev/SecretServerSession:x/billing")
+	tracking := annotated(w.manifest(), "argocd.argoproj.io/tracking-id", "sessions:secretserver.tokensync.dev/SecretServerSession:x/billing")
 	mustKubectl(t, tracking, "apply", "--server-side", "--field-manager=argocd-controller", "-f", "-")
 	mustKubectl(t, "", "label", "sss", "billing", "-n", w.namespace, "app.kubernetes.io/instance=sessions")
 	fluxApply(t, tracking)
@@ -59,6 +59,7 @@ func TestMarksOfGitOpsToolsAreNotCopiedToTheSecrets(t *testing.T) {
 	}
 }
 
+//nolint:tparallel // its parts follow each other
 func TestTargetThatGitHasToo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -69,7 +70,7 @@ func TestTargetThatGitHasToo(t *testing.T) {
 	t.Run("and that git made first is not touched", func(t *testing.T) {
 		w := w.in(t)
 		fluxApply(t, inGit)
-		fluxApply(t, w.manifest("billing"))
+		fluxApply(t, w.manifest())
 		w.Eventually(func() string { return w.condition(t, "billing", api.ConditionStalled) }).Should(Equal(
 			api.ConditionStalled + "=True " + api.ReasonTargetConflict))
 		w.Expect(w.secret(t, "billing").Data).To(HaveKeyWithValue("token", []byte("forged")))

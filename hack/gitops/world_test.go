@@ -46,11 +46,11 @@ type world struct {
 	vault     *secretservertest.Server
 }
 
-func newWorld(t *testing.T, change ...func(*secretservertest.Options)) *world {
+func newWorld(t *testing.T) *world {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "gitops-"}}
 	NewWithT(t).Expect(shared.admin.Create(t.Context(), namespace)).To(Succeed())
-	w := newVault(t, namespace.Name, "vault-ca", change...)
+	w := newVault(t, namespace.Name, "vault-ca")
 	w.create(t, &corev1.Secret{
 		ObjectMeta: w.named("account"), Type: corev1.SecretTypeBasicAuth,
 		StringData: map[string]string{"username": username, "password": password},
@@ -118,12 +118,12 @@ func startOperator(t *testing.T, namespace string, args ...string) *operator.Pro
 	return p
 }
 
-// manifest is a session as somebody keeps it in git: what has a default is left out.
-func (w *world) manifest(name string) string {
+// manifest is the session billing as somebody keeps it in git: what has a default is left out.
+func (w *world) manifest() string {
 	return fmt.Sprintf(`apiVersion: secretserver.tokensync.dev/v1alpha1
 kind: SecretServerSession
 metadata:
-  name: %s
+  name: billing
   namespace: %s
 spec:
   endpoint:
@@ -133,21 +133,21 @@ spec:
   credentials:
     secretRef:
       name: account
-`, name, w.namespace, w.vault.URL())
+`, w.namespace, w.vault.URL())
 }
 
-// wholeManifest is one with every field, the defaults too, whose token is revoked when it is deleted.
-func (w *world) wholeManifest(name string) string {
+// wholeManifest is the session whole, with every field, the defaults too, whose token is revoked when it is deleted.
+func (w *world) wholeManifest() string {
 	return fmt.Sprintf(`apiVersion: secretserver.tokensync.dev/v1alpha1
 kind: SecretServerSession
 metadata:
-  name: %[1]s
-  namespace: %[2]s
+  name: whole
+  namespace: %[1]s
   labels:
     team: payments
 spec:
   endpoint:
-    url: %[3]s
+    url: %[2]s
     caBundleRef:
       kind: ConfigMap
       name: vault-ca
@@ -160,7 +160,7 @@ spec:
     usernameKey: username
     passwordKey: password
   target:
-    name: %[1]s-token
+    name: whole-token
     type: Opaque
     labels:
       team: payments
@@ -174,13 +174,13 @@ spec:
     intervalSeconds: 3600
   deletionPolicy: Revoke
   suspend: false
-`, name, w.namespace, w.vault.URL())
+`, w.namespace, w.vault.URL())
 }
 
 // kubectl runs kubectl as the administrator, with a text as its standard input, and returns what it printed.
 func kubectl(t *testing.T, input string, args ...string) (string, error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), shared.Kubectl(), append([]string{"--kubeconfig=" + shared.KubeconfigPath()}, args...)...)
+	cmd := exec.CommandContext(t.Context(), shared.Kubectl(), append([]string{"--kubeconfig=" + shared.KubeconfigPath()}, args...)...) //nolint:gosec // kubectl, and what a test gives it
 	cmd.Stdin = strings.NewReader(input)
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
@@ -305,11 +305,20 @@ func (w *world) writes(t *testing.T) []string {
 	var found []string
 	for line := range strings.Lines(string(log)) {
 		var request struct {
-			Verb string
-			User struct{ Username string }
+			Verb string `json:"verb"`
+			User struct {
+				Username string `json:"username"`
+			} `json:"user"`
 			// Object is what was written.
-			Object struct{ Resource, Subresource, Namespace, Name string } `json:"objectRef"`
-			Status struct{ Code int }                                      `json:"responseStatus"`
+			Object struct {
+				Resource    string `json:"resource"`
+				Subresource string `json:"subresource"`
+				Namespace   string `json:"namespace"`
+				Name        string `json:"name"`
+			} `json:"objectRef"`
+			Status struct {
+				Code int `json:"code"`
+			} `json:"responseStatus"`
 		}
 		if !strings.Contains(line, w.namespace) || !strings.HasSuffix(line, "\n") {
 			continue
