@@ -83,7 +83,7 @@ func (c *census) Collect(metrics chan<- prometheus.Metric) {
 	counts := newCounts()
 	for i := range list.Items {
 		counts.add(&list.Items[i].Status)
-		c.describe(metrics, &list.Items[i])
+		c.describe(metrics, &list.Items[i], counts)
 	}
 	for at, n := range counts.ready {
 		metrics <- gauge(c.readiness, n, string(at.status), at.reason)
@@ -93,8 +93,8 @@ func (c *census) Collect(metrics chan<- prometheus.Metric) {
 	}
 }
 
-// describe tells of one session.
-func (c *census) describe(metrics chan<- prometheus.Metric, s *api.SecretServerSession) {
+// describe tells of one session, in the words that are counted.
+func (c *census) describe(metrics chan<- prometheus.Metric, s *api.SecretServerSession, words counts) {
 	status := &s.Status
 	if expires := status.TokenExpiresAt; expires != nil {
 		metrics <- gauge(c.tokenExpiry, float64(expires.Unix()), s.Namespace, s.Name)
@@ -107,7 +107,7 @@ func (c *census) describe(metrics chan<- prometheus.Metric, s *api.SecretServerS
 		metrics <- gauge(c.nextRefresh, float64(next.Unix()), s.Namespace, s.Name)
 	}
 	if stalled := meta.FindStatusCondition(status.Conditions, api.ConditionStalled); stalled != nil {
-		metrics <- gauge(c.stalled, 1, s.Namespace, s.Name, stalled.Reason)
+		metrics <- gauge(c.stalled, 1, s.Namespace, s.Name, words.place(stalled).reason)
 	}
 	if s.Spec.Suspend {
 		metrics <- gauge(c.suspension, 1, s.Namespace, s.Name)
@@ -199,11 +199,17 @@ func (c counts) knowsReady(at readyAs) bool {
 
 // addOther counts another condition than Ready, if it is one of the API's.
 func (c counts) addOther(condition *metav1.Condition) {
+	at := c.place(condition)
+	if _, known := c.others[at]; known {
+		c.others[at]++
+	}
+}
+
+// place is where another condition than Ready counts. No reason but the API's gets into a label.
+func (c counts) place(condition *metav1.Condition) because {
 	at := because{condition.Type, condition.Reason}
 	if _, known := c.others[at]; !known {
 		at.reason = reasonUnknown
 	}
-	if _, known := c.others[at]; known {
-		c.others[at]++
-	}
+	return at
 }

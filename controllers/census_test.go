@@ -74,6 +74,7 @@ func TestTheCensusTellsOfEachSession(t *testing.T) {
 		holding(enrolled(t, "billing", current, "Refreshable=True "+api.ReasonRefreshTokenHeld)),
 		suspended,
 		enrolled(t, "refused", "Ready=False "+api.ReasonCredentialsRejected, "Stalled=True "+api.ReasonCredentialsRejected),
+		enrolled(t, "foreign", "Stalled=True Newfangled"), // as another release may have written it
 		enrolled(t, "new"),
 	}}, leads)
 	expected := strings.NewReplacer("NEXT", strconv.FormatInt(noon.Unix()+13*60, 10), "EXPIRY", strconv.FormatInt(noon.Unix()+20*60, 10)).Replace(`
@@ -85,6 +86,7 @@ secretserversession_next_refresh_timestamp_seconds{name="billing",namespace="pay
 secretserversession_refreshes_since_login{name="billing",namespace="payments"} 2
 # HELP secretserversession_stalled 1 while a person must act on the session; no series otherwise.
 # TYPE secretserversession_stalled gauge
+secretserversession_stalled{name="foreign",namespace="payments",reason="Unknown"} 1
 secretserversession_stalled{name="refused",namespace="payments",reason="CredentialsRejected"} 1
 # HELP secretserversession_suspended 1 while the session is suspended; no series otherwise.
 # TYPE secretserversession_suspended gauge

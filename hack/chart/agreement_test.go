@@ -47,16 +47,27 @@ func TestChartAndKustomizeAgree(t *testing.T) {
 func TestChartAndKustomizeAgreeOnWhatWatchesTheOperator(t *testing.T) {
 	t.Parallel()
 	kinds := []string{"ServiceMonitor", "PrometheusRule", "ConfigMap"}
+	readers := []string{ // what lets Prometheus find the pods and read
+		"ClusterRoleBinding secret-server-operator-metrics-reader",
+		"Role secret-server-operator-metrics-discovery", "RoleBinding secret-server-operator-metrics-discovery",
+	}
 	watching := func(o objects) objects {
-		return slices.DeleteFunc(o, func(object *unstructured.Unstructured) bool { return !slices.Contains(kinds, object.GetKind()) })
+		return slices.DeleteFunc(o, func(object *unstructured.Unstructured) bool {
+			return !slices.Contains(kinds, object.GetKind()) && !slices.Contains(readers, object.GetKind()+" "+object.GetName())
+		})
 	}
 	fromKustomize := watching(build(t, "config/prometheus")).comparable(t)
-	fromChart := watching(render(t, "metrics: {serviceMonitor: {enabled: true}, prometheusRule: {enabled: true}, dashboard: {enabled: true}}")).comparable(t)
+	fromChart := watching(render(t, `
+metrics:
+  serviceMonitor: {enabled: true}
+  prometheusRule: {enabled: true}
+  dashboard: {enabled: true}
+  readers: [{name: prometheus-k8s, namespace: monitoring}]`)).comparable(t)
 	if diff := cmp.Diff(fromKustomize, fromChart); diff != "" {
 		t.Errorf("- is config/prometheus, + is the chart\n%s", diff)
 	}
-	if len(fromKustomize) != len(kinds) {
-		t.Errorf("config/prometheus has %q, want one of each of %q", slices.Sorted(maps.Keys(fromKustomize)), kinds)
+	if len(fromKustomize) != len(kinds)+len(readers) {
+		t.Errorf("config/prometheus has %q, want one of each of %q, and %q", slices.Sorted(maps.Keys(fromKustomize)), kinds, readers)
 	}
 	if watched := watching(render(t, "")); len(watched) > 0 {
 		t.Errorf("the chart has %q although nobody asked for it", watched.names())

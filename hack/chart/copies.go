@@ -22,6 +22,7 @@ func copies() map[string][]string {
 			"config/rbac/aggregated/secretserversession_viewer_role.yaml",
 			"config/components/metrics/metrics_auth_role.yaml",
 			"config/components/metrics/metrics_reader_role.yaml",
+			"config/prometheus/metrics_discovery_role.yaml",
 		},
 	}
 }

@@ -99,7 +99,7 @@ func TestPrometheusSeesTheOperator(t *testing.T) {
 		for i := range 3 {
 			s.session(t, good, fmt.Sprintf("hindered-%d", i), func(o *api.SecretServerSession) { o.Namespace = forbidden })
 		}
-		sees(t, "SecretServerOperatorReconcileErrors")
+		sees(t, "SecretServerOperatorReconcileErrors", "SecretServerSessionsPending")
 	})
 	chapter("refresh tokens are off, and tokens last for 3 seconds", func() {
 		for _, v := range briefs {
@@ -107,11 +107,15 @@ func TestPrometheusSeesTheOperator(t *testing.T) {
 		}
 		sees(t, "SecretServerLoginsTooFrequent")
 	})
-	s.Expect(expected).To(BeEmpty(), "alerts that nothing here lets come")
 
 	chapter("Prometheus understands the rules", func() { s.testRules(t, seen) })
 	chapter("the dashboard has something to show", func() { s.testDashboard(t, seen) })
-	chapter("the other replica tells of sessions when the first is killed", func() { s.testFailover(t, seen) })
+	chapter("the leader is killed, and the other replica tells of sessions", func() {
+		first := s.killLeader(t, seen)
+		sees(t, "SecretServerShardAbsent") // until the lease is over
+		s.Eventually(func() (string, error) { return seen.leader(t.Context()) }).ShouldNot(Or(BeEmpty(), Equal(first)))
+	})
+	s.Expect(expected).To(BeEmpty(), "alerts that nothing here lets come")
 }
 
 // early asks for renewals at half of the lifetime.
@@ -212,19 +216,21 @@ func (s *stage) testDashboard(t *testing.T, seen prometheus) {
 	t.Logf("%d queries return data", queries)
 }
 
-func (s *stage) testFailover(t *testing.T, seen prometheus) {
+// leader is the instance that tells of sessions, or nothing.
+func (p prometheus) leader(ctx context.Context) (string, error) {
+	samples, err := p.query(ctx, "count by (instance) (secretserversession_sessions)")
+	if err != nil || len(samples) != 1 {
+		return "", err
+	}
+	return samples[0].labels["instance"], nil
+}
+
+// killLeader kills the replica that leads, and tells which it was.
+func (s *stage) killLeader(t *testing.T, seen prometheus) string {
 	t.Helper()
-	const leader = "count by (instance) (secretserversession_sessions)"
-	samples, err := seen.query(t.Context(), leader)
+	first, err := seen.leader(t.Context())
 	s.Expect(err).NotTo(HaveOccurred())
-	s.Expect(samples).To(HaveLen(1))
-	first := samples[0].labels["instance"]
+	s.Expect(s.replicas).To(HaveKey(first))
 	s.Expect(s.replicas[first].Kill()).To(Succeed())
-	s.Eventually(func() (string, error) {
-		samples, err := seen.query(t.Context(), leader)
-		if err != nil || len(samples) != 1 {
-			return "", err
-		}
-		return samples[0].labels["instance"], nil
-	}).ShouldNot(Or(BeEmpty(), Equal(first)))
+	return first
 }
