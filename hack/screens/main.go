@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -53,25 +54,42 @@ func run(ctx context.Context, operator string, check bool, paths []string) (err 
 	if err := w.settle(ctx); err != nil {
 		return fmt.Errorf("%w\n%s", err, w.operator.LastWords())
 	}
-	var differ []error
+	var errs []error
 	for _, path := range paths {
-		text, err := os.ReadFile(path) //nolint:gosec // the user names the document
+		if err := w.show(ctx, path, check); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", path, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// A session whose Secret Server is down has no next try planned while it makes one. So a screen that differs is taken again.
+const (
+	takes   = 5
+	between = time.Second
+)
+
+// show takes the screens of a document, and writes them into it or, to check it, compares them with it.
+func (w *world) show(ctx context.Context, path string, check bool) error {
+	text, err := os.ReadFile(path) //nolint:gosec // the user names the document
+	if err != nil {
+		return err
+	}
+	for take := 1; ; take++ {
+		renewed, err := renew(string(text), func(command []string) (string, error) { return w.kubectl(ctx, command...) })
 		if err != nil {
 			return err
 		}
-		renewed, err := renew(string(text), func(command []string) (string, error) { return w.kubectl(ctx, command...) })
-		switch {
-		case err != nil:
-			return fmt.Errorf("%s: %w", path, err)
-		case check:
-			if err := compare(string(text), renewed); err != nil {
-				differ = append(differ, fmt.Errorf("%s: %w", path, err))
-			}
-		default:
-			if err := os.WriteFile(path, []byte(renewed), 0o644); err != nil { //nolint:gosec // a document for everybody
-				return err
-			}
+		if !check {
+			return os.WriteFile(path, []byte(renewed), 0o644) //nolint:gosec // a document for everybody
+		}
+		if err := compare(string(text), renewed); err == nil || take == takes {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(between):
 		}
 	}
-	return errors.Join(differ...)
 }
