@@ -2,6 +2,7 @@ package controllers_test
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -78,6 +79,7 @@ var _ = Describe("The target", func() {
 			}}
 			Expect(admin.Apply(ctx, client.ApplyConfigurationFromUnstructured(forged), client.FieldOwner("somebody"), client.ForceOwnership)).To(Succeed())
 			restored(ctx)
+			Eventually(func() string { return fmt.Sprint(w.secret(ctx, "billing").ManagedFields) }).ShouldNot(ContainSubstring("f:stringData"))
 		}
 		version := w.secret(ctx, "billing").ResourceVersion
 		Consistently(func() string { return w.secret(ctx, "billing").ResourceVersion }).Should(Equal(version), "it is restored once")

@@ -196,6 +196,7 @@ var _ = Describe("A session with the deletion policy Revoke", func() {
 		begin(ctx, func(o *secretservertest.Options) { o.TokenLifetime = 2 * time.Second })
 		update(ctx, s, suspended)
 		Eventually(condition(ctx, s, api.ConditionReady)).Should(Equal("Ready=False " + api.ReasonSuspended))
+		Eventually(time.Now).Should(BeTemporally(">", status(ctx, s)().TokenExpiresAt.Add(time.Second)), "the status tells whole seconds")
 		remove(ctx)
 		Eventually(gone(ctx, s)).Should(BeTrue())
 		Expect(calls()).To(BeZero())
