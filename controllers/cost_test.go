@@ -1,7 +1,6 @@
 package controllers_test
 
 import (
-	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -12,19 +11,12 @@ import (
 )
 
 var _ = Describe("The cost of a session", func() {
-	settled := func(op *operator) {
-		GinkgoHelper()
-		// The event of the first login is written in the background.
-		Eventually(func() string { return strings.Join(op.requests.made(), "\n") }).Should(ContainSubstring("/events"))
-	}
-
 	It("is four writes and one HTTPS request per refresh", func(ctx SpecContext) {
 		w := newWorld(ctx, shortLived)
 		op := startOperator(inNamespaces(w.namespace))
 		s := w.create(ctx, "billing")
 		Eventually(condition(ctx, s, api.ConditionReady)).Should(Equal(ready))
-		settled(op)
-		op.requests.reset()
+		op.rest()
 		w.vault.ResetStats()
 
 		Eventually(func() int64 { return status(ctx, s)().RefreshCount }).Should(BeEquivalentTo(1))
@@ -46,8 +38,7 @@ var _ = Describe("The cost of a session", func() {
 		op := startOperator(inNamespaces(w.namespace))
 		s := w.create(ctx, "billing")
 		Eventually(condition(ctx, s, api.ConditionReady)).Should(Equal(ready))
-		settled(op)
-		op.requests.reset()
+		op.rest()
 		w.vault.ResetStats()
 
 		Consistently(func() []string { return op.requests.made() }).

@@ -167,6 +167,14 @@ func (r *recording) String() string {
 	return r.text.String()
 }
 
+// rest waits until an operator has done with a session that has become Ready, and forgets its requests up to there: the event of
+// the first login is written in the background, after all else.
+func (o *operator) rest() {
+	GinkgoHelper()
+	Eventually(o.requests.made).Should(ContainElement(ContainSubstring("/events")), "the event of the first login")
+	o.requests.reset()
+}
+
 // writes are the requests that change something.
 func (o *operator) writes() []string {
 	return slices.DeleteFunc(o.requests.made(), func(line string) bool { return strings.HasPrefix(line, "GET ") })

@@ -128,9 +128,9 @@ var _ = Describe("Operators with --session-selector", func() {
 		update(ctx, s, inShard("red"))
 		Eventually(condition(ctx, s, api.ConditionReady)).Should(Equal(ready))
 
+		red.rest()
 		update(ctx, s, func(s *api.SecretServerSession) { s.Labels = nil })
 		w.vault.ResetStats()
-		red.requests.reset()
 		update(ctx, s, asked("now"))
 		Expect(admin.Delete(ctx, w.secret(ctx, "billing"))).To(Succeed())
 		Consistently(w.token(ctx, "billing")).WithTimeout(2 * time.Second).Should(BeEmpty())

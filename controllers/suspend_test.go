@@ -216,8 +216,8 @@ var _ = Describe("The refresh annotation", func() {
 	})
 
 	It("is the only one that causes a call: all other annotations and labels do nothing", func(ctx SpecContext) {
+		op.rest()
 		w.vault.ResetStats()
-		op.requests.reset()
 		for _, body := range []string{
 			`{"metadata":{"annotations":{"example.com/note":"x"}}}`,
 			`{"metadata":{"annotations":{"secretserver.tokensync.dev/refresh":"x","refresh-requested-at":"x"}}}`,

@@ -129,8 +129,7 @@ var _ = Describe("A target with templates", func() {
 	It("costs what a target without templates costs: four writes per refresh, and no read", func(ctx SpecContext) {
 		s := w.create(ctx, "billing", templated("authorization", header, ".netrc", netrc))
 		Eventually(condition(ctx, s, api.ConditionReady)).Should(Equal(ready))
-		Eventually(func() string { return strings.Join(op.requests.made(), "\n") }).Should(ContainSubstring("/events"))
-		op.requests.reset()
+		op.rest()
 		update(ctx, s, asked("now"))
 		Eventually(func() string { return status(ctx, s)().LastHandledRefreshRequest }).Should(Equal("now"))
 		var made []string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -32,12 +33,20 @@ func conditionNamed(s api.SecretServerSessionStatus, kind string) metav1.Conditi
 	return metav1.Condition{}
 }
 
-// logTurn writes the line of a turn, unless an event of the same pass has told of it. The repair of a target is no turn.
+// logTurn writes the line of a turn, unless an event of the same pass has told of it.
 func logTurn(ctx context.Context, before, after api.SecretServerSessionStatus, told []transition) {
-	if slices.ContainsFunc(told, func(e transition) bool { return e.reason != api.EventTargetRepaired }) {
-		return
-	}
-	if now, turned := turn(before, after); turned {
+	if now, turned := turn(before, after); turned && !tells(told, now) {
 		log.FromContext(ctx).Info(now.Message, "condition", now.Type, "status", now.Status, "reason", now.Reason)
 	}
+}
+
+// tells reports whether the events of a pass say already what the condition says. The repair of a target is no turn; and that
+// a person must act is told by a warning or not at all: the event of a login beside it would hide it.
+func tells(told []transition, now metav1.Condition) bool {
+	return slices.ContainsFunc(told, func(e transition) bool {
+		if now.Type == api.ConditionStalled {
+			return e.kind == corev1.EventTypeWarning
+		}
+		return e.reason != api.EventTargetRepaired
+	})
 }

@@ -3,6 +3,9 @@ package controllers
 import (
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	api "tokensync.dev/secret-server-operator/api/v1alpha1"
 )
 
@@ -40,6 +43,35 @@ func TestTheLogTellsWhenASessionStandsOtherwise(t *testing.T) {
 			}
 			if got != c.want {
 				t.Errorf("told %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestAnEventDoesNotHideThatAPersonMustAct(t *testing.T) {
+	var (
+		stalled  = metav1.Condition{Type: api.ConditionStalled, Reason: api.ReasonCredentialsNotFound}
+		well     = metav1.Condition{Type: api.ConditionReady, Reason: api.ReasonTokenCurrent}
+		loggedIn = transition{kind: corev1.EventTypeNormal, reason: api.EventLoggedIn}
+		repaired = transition{kind: corev1.EventTypeNormal, reason: api.EventTargetRepaired}
+		rejected = transition{kind: corev1.EventTypeWarning, reason: api.EventCredentialsRejected}
+	)
+	for name, c := range map[string]struct {
+		told []transition
+		now  metav1.Condition
+		want bool
+	}{
+		"no event":                          {nil, well, false},
+		"a login tells that all is well":    {[]transition{loggedIn}, well, true},
+		"a repair tells nothing of it":      {[]transition{repaired}, well, false},
+		"a login beside what stalls":        {[]transition{loggedIn}, stalled, false},
+		"a warning of what stalls":          {[]transition{rejected}, stalled, true},
+		"a login and a warning of it":       {[]transition{loggedIn, rejected}, stalled, true},
+		"a repair and a login, all is well": {[]transition{repaired, loggedIn}, well, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := tells(c.told, c.now); got != c.want {
+				t.Errorf("told already: %t, want %t", got, c.want)
 			}
 		})
 	}
