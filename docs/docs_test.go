@@ -108,6 +108,39 @@ func TestTablesNameWhatTheCodeHas(t *testing.T) {
 	}
 }
 
+// What kubectl prints is told column by column, as it stands there from left to right.
+func TestTheColumnsOfKubectlGetAreTold(t *testing.T) {
+	var crd struct {
+		Spec struct {
+			Versions []struct {
+				Columns []struct {
+					Name string `json:"name"`
+					Path string `json:"jsonPath"`
+				} `json:"additionalPrinterColumns"`
+			} `json:"versions"`
+		} `json:"spec"`
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "../config/crd/bases/secretserver.tokensync.dev_secretserversessions.yaml")), &crd); err != nil {
+		t.Fatal(err)
+	}
+	var names, paths []string
+	for _, version := range crd.Spec.Versions {
+		for _, c := range version.Columns {
+			names, paths = append(names, strings.ToUpper(c.Name)), append(paths, c.Path)
+		}
+	}
+	if len(names) == 0 {
+		t.Fatal("nothing was found in the CRD: has it moved?")
+	}
+	page := read(t, "status.md")
+	if told := column(page, "Column"); !slices.Equal(told, names) {
+		t.Errorf("\nstatus.md tells of the columns %q\n            the CRD has %q", told, names)
+	}
+	if told := column(page, "From"); !slices.Equal(told, paths) {
+		t.Errorf("\nstatus.md takes them from %q\n         the CRD from %q", told, paths)
+	}
+}
+
 // dotted are names as templates have them.
 func dotted(names []string) []string {
 	for i := range names {
