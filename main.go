@@ -25,11 +25,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	crmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	api "tokensync.dev/secret-server-operator/api/v1alpha1"
 	"tokensync.dev/secret-server-operator/controllers"
+	"tokensync.dev/secret-server-operator/controllers/scraping"
 	"tokensync.dev/secret-server-operator/controllers/secretserver"
 )
 
@@ -175,7 +175,7 @@ func newManager(cfg *rest.Config, s *settings, scheme *runtime.Scheme) (ctrl.Man
 func managerOptions(s settings, scheme *runtime.Scheme) ctrl.Options {
 	metrics := metricsserver.Options{BindAddress: s.metricsAddress, SecureServing: s.metricsSecure}
 	if s.metricsSecure {
-		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+		metrics.FilterProvider = scraping.Guard(clock.RealClock{})
 	}
 	return ctrl.Options{
 		Scheme:                        scheme,

@@ -57,5 +57,6 @@ var _ = Describe("The operator's metrics", func() {
 		Expect(scrape(ctx, reader)).To(ContainSubstring("secretserversession_"))
 		Expect(scrape(ctx, stranger)).To(HavePrefix("403 "))
 		Expect(scrape(ctx, "")).To(HavePrefix("401 "))
+		Expect(scrape(ctx, reader+"x")).To(HavePrefix("401 "))
 	})
 })

@@ -167,8 +167,7 @@ func (s *stage) testAccess(t *testing.T, address string) {
 	s.Eventually(answer(s.token(t, scraper))).Should(Equal(http.StatusOK), "who has the role")
 	s.Expect(answer(s.token(t, stranger))()).To(Equal(http.StatusForbidden), "who has not")
 	s.Expect(answer("")()).To(Equal(http.StatusUnauthorized), "who says nothing")
-	// controller-runtime answers 500.
-	s.Expect(answer("made up")()).NotTo(Equal(http.StatusOK), "whom the API server does not know")
+	s.Expect(answer("made-up")()).To(Equal(http.StatusUnauthorized), "whom the API server does not know")
 }
 
 func (s *stage) testRules(t *testing.T, seen prometheus) {
