@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -15,11 +13,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	api "tokensync.dev/secret-server-operator/api/v1alpha1"
 	"tokensync.dev/secret-server-operator/controllers"
 	"tokensync.dev/secret-server-operator/hack/controlplane"
+	"tokensync.dev/secret-server-operator/hack/operator"
 )
 
 const (
@@ -54,38 +52,15 @@ func startCluster(ctx context.Context, config, logs string) (*cluster, error) {
 	return &cluster{Cluster: plane, client: administrator}, nil
 }
 
-// admitOperator makes the user whom the operator acts as: with the generated role, that for leader election, and no more.
+// admitOperator makes the namespaces, and the user whom the operator acts as.
 func (c *cluster) admitOperator(ctx context.Context, config string) (*rest.Config, error) {
 	for _, name := range []string{operatorNamespace, namespace} {
 		if err := c.client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
 			return nil, err
 		}
 	}
-	everywhere, leading := &rbacv1.ClusterRole{}, &rbacv1.Role{}
-	if err := errors.Join(
-		read(filepath.Join(config, "rbac", "role.yaml"), everywhere),
-		read(filepath.Join(config, "rbac", "leader_election_role.yaml"), leading),
-	); err != nil {
+	if err := operator.Admit(ctx, c.client, config, operatorUser, operatorNamespace); err != nil {
 		return nil, err
-	}
-	leading.Namespace = operatorNamespace
-	subjects := []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: operatorUser}}
-	for _, object := range []client.Object{
-		everywhere, leading,
-		&rbacv1.ClusterRoleBinding{
-			ObjectMeta: metav1.ObjectMeta{Name: operatorUser},
-			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: everywhere.Name},
-			Subjects:   subjects,
-		},
-		&rbacv1.RoleBinding{
-			ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: operatorUser},
-			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: leading.Name},
-			Subjects:   subjects,
-		},
-	} {
-		if err := c.client.Create(ctx, object); err != nil {
-			return nil, err
-		}
 	}
 	return c.AddUser(operatorUser)
 }
@@ -105,15 +80,4 @@ func (c *cluster) leaseFreer(ctx context.Context) func(context.Context) error {
 		}
 		return c.client.Delete(ctx, lease, client.Preconditions{UID: &lease.UID, ResourceVersion: &lease.ResourceVersion})
 	}
-}
-
-func read(path string, into any) error {
-	text, err := os.ReadFile(path) //nolint:gosec // the user names the directory
-	if err == nil {
-		err = yaml.UnmarshalStrict(text, into)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return nil
 }

@@ -227,6 +227,19 @@ func (c *Cluster) KubeconfigPath() string { return c.kubeconfig }
 // Kubectl returns the path of kubectl.
 func (c *Cluster) Kubectl() string { return c.kubectl }
 
+// ProcessID is that of etcd, kube-apiserver or kube-controller-manager, so that
+// somebody can look at what the process uses; 0 if it does not run.
+func (c *Cluster) ProcessID(name string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.programs {
+		if p.name == name && p.process != nil {
+			return p.process.cmd.Process.Pid
+		}
+	}
+	return 0
+}
+
 // StopAPIServer kills kube-apiserver, as a crash would: a request under way may
 // have taken effect or not, and connections are refused until StartAPIServer.
 // Stopping it twice is no error.

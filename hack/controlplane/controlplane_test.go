@@ -196,8 +196,14 @@ func TestCluster(t *testing.T) {
 	t.Run("the API server comes back with the objects, the address and the users it had", func(t *testing.T) {
 		kept := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "kept"}}
 		create(t, admin, kept)
+		if cluster.ProcessID("kube-apiserver") == 0 {
+			t.Error("no process ID of a program that runs")
+		}
 		if err := cluster.StopAPIServer(); err != nil {
 			t.Fatal(err)
+		}
+		if id := cluster.ProcessID("kube-apiserver"); id != 0 {
+			t.Errorf("process ID %d of a program that does not run", id)
 		}
 		if err := admin.Get(t.Context(), client.ObjectKeyFromObject(kept), kept); err == nil {
 			t.Fatal("the API server answers while it is stopped")

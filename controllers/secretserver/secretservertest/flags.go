@@ -25,6 +25,8 @@ func (o *Options) Flags(set *flag.FlagSet) {
 
 func (o *Options) tokenFlags(set *flag.FlagSet) {
 	set.DurationVar(&o.TokenLifetime, "token-lifetime", orDefault(o.TokenLifetime, DefaultTokenLifetime), "lifetime of an access token")
+	set.DurationVar(&o.LeastLifetime, "least-lifetime", o.LeastLifetime,
+		"if set, each access token lasts from this to the token lifetime, by chance")
 	set.IntVar(&o.TokenSize, "token-size", orDefault(o.TokenSize, defaultTokenSize), "characters of a token")
 	set.BoolVar(&o.Unlimited, "unlimited", o.Unlimited, "unlimited API session timeout: tokens last, no refresh tokens")
 	set.StringVar(&o.UnlimitedExpiresIn, "unlimited-expires-in", orDefault(o.UnlimitedExpiresIn, ExpiresInAbsent),

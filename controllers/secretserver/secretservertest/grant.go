@@ -195,8 +195,9 @@ func (s *Server) refreshable(t *token, now time.Time) Result {
 func (s *Server) grant(a *account, c *chain, now time.Time) reply {
 	o := &s.options
 	size := orDefault(o.TokenSize, defaultTokenSize)
-	g := grant{tokenType: quote("bearer"), expiresIn: o.expiresIn()}
-	rawAccess, access := s.tokens.issue(accessToken, size, a, c, s.expiry(now, o.tokenLifetime()))
+	lifetime := s.lifetime()
+	g := grant{tokenType: quote("bearer"), expiresIn: o.expiresIn(lifetime)}
+	rawAccess, access := s.tokens.issue(accessToken, size, a, c, s.expiry(now, lifetime))
 	g.accessToken = quote(rawAccess)
 	if o.issuesRefreshToken(c.refreshes) {
 		rawRefresh, refresh := s.tokens.issue(refreshToken, size, a, c, s.expiry(now, o.refreshLifetime()))

@@ -2,6 +2,7 @@ package secretservertest_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -173,6 +174,28 @@ func TestLifetimesCanBeSet(t *testing.T) {
 	}
 	v.clock.advance(10 * time.Second)
 	wantRefusal(t, v, v.tryRefresh(t, got.refresh()), "invalid_grant", fake.TokenExpired)
+}
+
+func TestLifetimesCanDifferByChance(t *testing.T) {
+	v := newVault(t, fake.Options{TokenLifetime: time.Hour, LeastLifetime: 10 * time.Minute, ExactExpiresIn: true})
+	seen := map[int]bool{}
+	for range 100 {
+		var seconds int
+		if err := json.Unmarshal(v.login(t).ExpiresIn, &seconds); err != nil {
+			t.Fatal(err)
+		}
+		if seconds < 600 || seconds >= 3600 {
+			t.Errorf("a lifetime of %d s, want 600 to 3600", seconds)
+		}
+		seen[seconds/600] = true
+	}
+	if len(seen) < 5 {
+		t.Errorf("lifetimes in %d of five parts of the range", len(seen))
+	}
+	v.Configure(func(o *fake.Options) { o.LeastLifetime = 0 })
+	if got := string(v.login(t).ExpiresIn); got != "3600" {
+		t.Errorf("without it a token lasts %s s, want 3600", got)
+	}
 }
 
 func TestExpiresIn(t *testing.T) {

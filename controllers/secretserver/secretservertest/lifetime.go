@@ -47,6 +47,16 @@ func (s *Server) Plant(user, access, refresh string) bool {
 	})
 }
 
+// lifetime is that of the next access token. Those of different lengths keep sessions that began together from renewing
+// together. The lock is held.
+func (s *Server) lifetime() time.Duration {
+	least, most := s.options.LeastLifetime, s.options.tokenLifetime()
+	if least == 0 || least == most {
+		return most
+	}
+	return least + time.Duration(s.dice.Int64N(int64(most-least)))
+}
+
 // expiry is when something granted now with this lifetime ends; zero is never.
 func (s *Server) expiry(now time.Time, lifetime time.Duration) time.Time {
 	if s.options.Unlimited {

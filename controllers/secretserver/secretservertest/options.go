@@ -54,6 +54,7 @@ type Options struct {
 	ErrorLog *log.Logger      // default: discard
 
 	TokenLifetime   time.Duration // default 20 minutes
+	LeastLifetime   time.Duration // each access token lasts from this to TokenLifetime, by chance; default always TokenLifetime
 	RefreshLifetime time.Duration // default TokenLifetime + 15 minutes
 	MaxRefreshes    *int          // refresh grants per login; default 3, 0 none, negative without limit
 	RefreshDisabled bool          // no refresh tokens for web services
@@ -98,6 +99,8 @@ func (o *Options) Validate() error {
 		}
 	}
 	check(o.TokenLifetime >= 0, "token lifetime %v is negative", o.TokenLifetime)
+	check(o.LeastLifetime >= 0 && o.LeastLifetime <= o.tokenLifetime(),
+		"least lifetime %v is not between 0 and the token lifetime", o.LeastLifetime)
 	check(o.RefreshLifetime >= 0, "refresh lifetime %v is negative", o.RefreshLifetime)
 	check(o.TokenSize == 0 || o.TokenSize >= 16, "token size %d is below 16", o.TokenSize)
 	check(oneOf(o.UnlimitedExpiresIn, "", ExpiresInAbsent, ExpiresInHuge, ExpiresInZero, ExpiresInMinusOne),
@@ -159,8 +162,8 @@ func (o *Options) issuesRefreshToken(refreshes int) bool {
 	return o.mayRefresh(refreshes) || !o.OmitRefreshTokenOnLast
 }
 
-// expiresIn is the JSON of the grant's expires_in, "" for none.
-func (o *Options) expiresIn() string {
+// expiresIn is the JSON of the expires_in of a grant with this lifetime, "" for none.
+func (o *Options) expiresIn(lifetime time.Duration) string {
 	switch o.ExpiresInOverride {
 	case "":
 	case ExpiresInAbsent:
@@ -171,10 +174,10 @@ func (o *Options) expiresIn() string {
 	var seconds int64
 	switch {
 	case !o.Unlimited && o.ExactExpiresIn:
-		seconds = int64(o.tokenLifetime() / time.Second)
+		seconds = int64(lifetime / time.Second)
 	case !o.Unlimited:
 		// Katana counts from the beginning of the second, and rounds down.
-		seconds = int64((o.tokenLifetime() - 1) / time.Second)
+		seconds = int64((lifetime - 1) / time.Second)
 	case o.UnlimitedExpiresIn == ExpiresInHuge:
 		seconds = hugeExpiresIn
 	case o.UnlimitedExpiresIn == ExpiresInZero:

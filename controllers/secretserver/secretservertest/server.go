@@ -17,6 +17,7 @@ type Server struct {
 	lastAccountID int
 	tokens        *ledger
 	faults        faults
+	dice          *rand.Rand // of lifetimes
 	stats         Stats
 	journal       []Entry // a ring once full
 	journalStart  int     // of its oldest entry
@@ -38,6 +39,7 @@ func New(o Options) *Server {
 		tokens:  newLedger(),
 		stats:   emptyStats(),
 		faults:  faults{dice: rand.New(rand.NewPCG(o.Seed, o.Seed))}, // #nosec G404 -- repeatable, not secret
+		dice:    rand.New(rand.NewPCG(o.Seed, 1)),                    // #nosec G404 -- the same
 		closing: make(chan struct{}),
 	}
 	s.Configure(func(current *Options) { *current = o })
