@@ -31,6 +31,10 @@ FUZZTIME ?= 60s
 CHECKS ?= 1500
 # How long `make outage` keeps Secret Server down.
 OUTAGE ?= 10m
+# Flags of `make bench`, for example BENCH_ARGS='-parts=saturated -saturated=30m'; `bin/bench -h` tells them.
+BENCH_ARGS ?=
+# How often `make microbench` runs each benchmark; benchstat wants ten.
+BENCH_COUNT ?= 1
 # Flags of go test, for example TEST_ARGS='-run TestDecide -v'.
 TEST_ARGS ?=
 
@@ -162,6 +166,30 @@ test-alerts: build ## Test alerts and dashboard with promtool, and with a Promet
 	  echo 'prometheus and promtool are not in PATH. Debian, Ubuntu: apt-get install --no-install-recommends prometheus' >&2; exit 1; }
 	@assets=$$(hack/controlplane/build.sh) && KUBEBUILDER_ASSETS=$$assets MANAGER=$(CURDIR)/bin/manager \
 	  go test -count=1 -timeout=20m ./hack/observability -v
+
+# bench-build also builds the servers that are measured against, as processes of their own.
+.PHONY: bench-build
+bench-build: build
+	$(GO_BUILD) -o bin/fake-secret-server ./hack/fake-secret-server
+	cd hack/bench && CGO_ENABLED=0 ../progress.sh compiling go build -trimpath -o ../../bin/bench .
+
+.PHONY: bench
+bench: bench-build ## Measure what the operator costs, against a bare client: 20 minutes on two quiet cores (BENCH_ARGS).
+	@assets=$$(hack/controlplane/build.sh) && KUBEBUILDER_ASSETS=$$assets exec bin/bench -strict $(BENCH_ARGS)
+
+.PHONY: bench-smoke
+bench-smoke: bench-build ## Count the requests of a refresh, of an idle operator and of a restart: a minute, on any machine.
+	@assets=$$(hack/controlplane/build.sh) && KUBEBUILDER_ASSETS=$$assets exec bin/bench -smoke -out=bin/bench-smoke.out
+
+.PHONY: profile
+profile: bench-build ## Profile the operator under saturation: bin/profile.out/saturated/{cpu,heap,allocs}.pprof.
+	$(GO_BUILD) -tags=profiling -o bin/manager-profiling .
+	@assets=$$(hack/controlplane/build.sh) && PROFILING=127.0.0.1:6060 KUBEBUILDER_ASSETS=$$assets \
+	  exec bin/bench -parts=saturated -operator=bin/manager-profiling -out=bin/profile.out $(BENCH_ARGS)
+
+.PHONY: microbench
+microbench: ## Benchmark the steps of a refresh that need no server, for benchstat (BENCH_COUNT=10).
+	go test -run='^$$' -bench=. -benchmem -count=$(BENCH_COUNT) ./controllers ./controllers/session ./controllers/secretserver
 
 .PHONY: controlplane
 controlplane: ## Build etcd, kube-apiserver, kube-controller-manager and kubectl into bin/k8s.

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+)
+
+const (
+	// percent of the lifetime after which the sessions renew: the API's default.
+	percent = 67
+	// fullLifetime is Secret Server's default, and that of the tokens of fullSize sessions. Fewer sessions have shorter ones, so
+	// that there are as many refreshes a second at each size.
+	fullLifetime, fullSize = 20 * time.Minute, 10000
+	// leastLifetime is renewed after the least wait that the operator plans, and a little.
+	leastLifetime = 8 * time.Second
+	// quietLifetime is longer than any run.
+	quietLifetime = 24 * time.Hour
+	// quietLength is how long to look that nothing comes after a restart, and how long to let things calm down.
+	quietLength = 10 * time.Second
+)
+
+// scaling is a world in which the number of sessions grows.
+type scaling struct {
+	*run
+	*world
+
+	bare     yardstick
+	fleet    *fleet
+	observer *observer
+	subject  *subject
+	renewals int
+	foreign  int
+}
+
+// scale measures the operator at one size after the other.
+func (r *run) scale(ctx context.Context, w *world) error {
+	x := &scaling{run: r, world: w}
+	var err error
+	if x.bare, err = r.measureBare(ctx, w, "bare", bareLength); err != nil {
+		return err
+	}
+	if x.fleet, err = w.fleet(ctx, "bench"); err != nil {
+		return err
+	}
+	if x.observer, err = w.observe(ctx, percent); err != nil {
+		return err
+	}
+	if x.subject, err = w.startOperator(ctx, "operator"); err != nil {
+		return err
+	}
+	sizes := slices.Clone(r.sizes)
+	if r.wants(partHerd) {
+		sizes = append(sizes, min(r.herd, r.largest()))
+	}
+	slices.Sort(sizes)
+	for _, size := range slices.Compact(sizes) {
+		if err := x.at(ctx, size); err != nil {
+			return fmt.Errorf("%d sessions: %w", size, err)
+		}
+	}
+	if err := x.subject.Stop(); err != nil {
+		return err
+	}
+	return x.observer.close()
+}
+
+// at grows to a size, and measures what is to be measured there.
+func (x *scaling) at(ctx context.Context, size int) error {
+	herd := x.wants(partHerd) && size == min(x.herd, x.largest())
+	last := size == x.largest()
+	lifetime := lifetimeFor(size)
+	if last && !herd {
+		lifetime = quietLifetime
+	}
+	steps := []func(context.Context) error{func(ctx context.Context) error { return x.start(ctx, size, lifetime) }}
+	if herd {
+		steps = append(steps, x.herdTogether, func(ctx context.Context) error { return x.herdOverdue(ctx, lifetime) })
+	}
+	if last {
+		steps = append(steps, x.quiet()...)
+	}
+	if x.wants(partSteady) {
+		steps = append(steps, x.stagger, x.steadily)
+	}
+	if last && x.wants(partForeign) {
+		steps = append(steps, x.crowd, x.restartAnew, x.steadily)
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lifetimeFor is that of the tokens of so many sessions; see fullLifetime.
+func lifetimeFor(size int) time.Duration {
+	return max(fullLifetime*time.Duration(size)/fullSize, leastLifetime*3/2)
+}
+
+// start applies sessions at once, until there are so many.
+func (x *scaling) start(ctx context.Context, size int, lifetime time.Duration) error {
+	from := x.fleet.size
+	x.say("start: %d more sessions", size-from)
+	if err := x.fleet.credentials(ctx, size); err != nil {
+		return err
+	}
+	if err := x.vault.lifetimes(ctx, 0, lifetime); err != nil {
+		return err
+	}
+	if err := pause(ctx, quietLength/5); err != nil {
+		return err
+	}
+	before, err := x.now(ctx, x.subject)
+	if err != nil {
+		return err
+	}
+	begun := time.Now()
+	if err := x.fleet.grow(ctx, size, percent); err != nil {
+		return err
+	}
+	applied := time.Since(begun)
+	first, last, err := x.observer.readiness(ctx, x.fleet, from, patienceFor(size))
+	if err != nil {
+		return err
+	}
+	after, err := x.now(ctx, x.subject)
+	if err != nil {
+		return err
+	}
+	bare, more, got := x.bare.begins(size-from).Seconds(), float64(size-from), before.until(after)
+	x.tell("start", size, figure{What: fmt.Sprintf("%d more sessions: all Ready after", size-from), Value: last.Sub(begun).Seconds() / bare, Unit: ratio}.
+		atMost(1.3).timed().with("first after %.2f s, last after %.1f s, of which all were applied after %.1f s; bare client %.1f s: "+
+		"it makes %.0f sessions a second, and then logs in %.0f a second (the logins alone: %.1f s)",
+		first.Sub(begun).Seconds(), last.Sub(begun).Seconds(), applied.Seconds(), bare, x.bare.makes, x.bare.logins, more/x.bare.logins),
+		figure{What: "Kubernetes requests per new session, its creation included", Value: float64(got.requests.writes()+got.requests.reads()) / more}.
+			with("%s; CPU of the operator %.2f s", got.requests, got.operator.Seconds()),
+		figure{What: "HTTPS requests per new session", Value: float64(got.logins+got.refreshes+got.others) / more}.with("%d logins", got.logins))
+	return nil
+}
+
+// stagger renews all tokens with lifetimes by chance, so that from then on the sessions are due evenly over time.
+func (x *scaling) stagger(ctx context.Context) error {
+	lifetime := lifetimeFor(x.fleet.size)
+	x.say("steady: %d sessions renew, to be due at different times", x.fleet.size)
+	if err := x.vault.lifetimes(ctx, max(lifetime/20, leastLifetime), lifetime); err != nil {
+		return err
+	}
+	x.observer.forget()
+	x.renewals++
+	if err := x.fleet.renew(ctx, strconv.Itoa(x.renewals)); err != nil {
+		return err
+	}
+	if err := x.observer.allRenewed(ctx, x.fleet, patienceFor(x.fleet.size)); err != nil {
+		return err
+	}
+	if err := x.vault.lifetimes(ctx, 0, lifetime); err != nil {
+		return err
+	}
+	return pause(ctx, quietLength)
+}
+
+// steadily measures sessions that are due at different times.
+func (x *scaling) steadily(ctx context.Context) error {
+	size := x.fleet.size
+	x.say("steady: measuring %d sessions and %d foreign Secrets for %v", size, x.foreign, x.steady)
+	before, err := x.now(ctx, x.subject)
+	if err != nil {
+		return err
+	}
+	x.observer.forget()
+	memory, err := sampleMemory(ctx, x.subject.ID(), x.steady)
+	if err != nil {
+		return err
+	}
+	late := x.observer.late()
+	after, err := x.now(ctx, x.subject)
+	if err != nil {
+		return err
+	}
+	inside, err := x.subject.look(ctx)
+	if err != nil {
+		return err
+	}
+	x.tellSteady(size, before.until(after), late, memory, inside)
+	return nil
+}
+
+func (x *scaling) tellSteady(size int, got span, late []time.Duration, memory sample, inside inner) {
+	p50, p99, most := quantiles(late)
+	per := func(n int) float64 { return float64(n) / float64(max(got.refreshes, 1)) }
+	writes, edge := got.perRefresh(got.requests.writes())
+	part, suffix := partSteady, ""
+	if x.foreign > 0 {
+		part, suffix = partForeign, fmt.Sprintf(", with %d foreign Secrets", x.foreign)
+	}
+	x.tell(part, size,
+		figure{What: "lateness p99", Value: float64(p99) / float64(x.bare.alone), Unit: ratio}.timed().with(
+			"p50 %.0f ms, p99 %.0f ms, max %.0f ms of %d refreshes; bare client's refresh %.1f ms", ms(p50), ms(p99), ms(most), len(late), ms(x.bare.alone)),
+		figure{What: "lateness p99 in seconds", Value: p99.Seconds(), Unit: "s"}.atMost(1).timed(),
+		figure{What: "Kubernetes requests per refresh", Value: writes}.atMost(4+edge).atLeast(4-edge).with("%s", got.requests),
+		figure{What: "of those GET or LIST", Value: per(got.requests.reads())}.exactly(0),
+		figure{What: "TCP connections per 1,000 grants", Value: 1000 * per(got.connections)}.timed().with(
+			"%d for %d grants", got.connections, got.refreshes),
+		figure{What: "CPU of the operator, of one core", Value: got.operator.Seconds() / got.took.Seconds(), Unit: "cores"}.timed().with(
+			"%.2f s per 1,000 refreshes at %.1f a second; kube-apiserver %.2f cores",
+			got.perThousand(got.operator), got.rate(), got.api.Seconds()/got.took.Seconds()),
+		figure{What: "memory, resident", Value: mib(memory.median()), Unit: "MiB"}.atMost(memoryBound(size, x.foreign)).with(
+			"peak %.1f MiB, heap in use %.1f MiB, %.0f goroutines", mib(float64(memory.peak)), mib(inside.heap), inside.goroutines),
+	)
+	x.report.Lateness = add(x.report.Lateness, "p50"+suffix, float64(size), ms(p50))
+	x.report.Lateness = add(x.report.Lateness, "p99"+suffix, float64(size), ms(p99))
+	x.report.Lateness = add(x.report.Lateness, "greatest"+suffix, float64(size), ms(most))
+	x.report.Memory = add(x.report.Memory, "usual"+suffix, float64(size), mib(memory.median()))
+	x.report.Memory = add(x.report.Memory, "peak"+suffix, float64(size), mib(float64(memory.peak)))
+	if x.foreign == 0 {
+		x.report.Memory = add(x.report.Memory, "wanted", float64(size), memoryBound(size, 0))
+		x.report.Memory[len(x.report.Memory)-1].Wanted = true
+	}
+}
+
+// crowd makes Secrets that are not the operator's.
+func (x *scaling) crowd(ctx context.Context) error {
+	x.say("foreign: making %d Secrets", x.options.foreign)
+	x.foreign = x.options.foreign
+	return strangers(ctx, x.admin, x.foreign)
+}
+
+// restartAnew has a new process see the world as it is now.
+func (x *scaling) restartAnew(ctx context.Context) error {
+	if err := x.subject.Stop(); err != nil {
+		return err
+	}
+	var err error
+	if x.subject, err = x.startOperator(ctx, "operator"); err != nil {
+		return err
+	}
+	return pause(ctx, quietLength)
+}
