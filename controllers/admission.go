@@ -57,10 +57,39 @@ func (p *pass) place() (leave func(), ok bool) {
 	return leave, ok
 }
 
+// reserve takes that place before the credentials are read, if nothing but a login can follow: who finds none need not have read
+// them, and would have to read them again. It reports whether to go on.
+func (p *pass) reserve() bool {
+	onlyLogin := !p.state.record.HasToken() || p.state.record.Identity == p.wanted
+	if !onlyLogin || p.vantage == (vantage{}) || p.leavePlace != nil {
+		return true
+	}
+	leave, ok := p.place()
+	p.leavePlace = leave
+	return ok
+}
+
+// release leaves a place that was reserved, and may be gone already.
+func (p *pass) release() {
+	if p.leavePlace != nil {
+		p.leavePlace()
+		p.leavePlace = nil
+	}
+}
+
+// reserved is the place that was taken before, or one that is free now.
+func (p *pass) reserved() (leave func(), ok bool) {
+	if leave := p.leavePlace; leave != nil {
+		p.leavePlace = nil
+		return leave, true
+	}
+	return p.place()
+}
+
 // admit lets the pass ask its Secret Server for a grant. If so, leave must be called, and if probing, the pass asks
 // something harmless first; if not, it has noted what it waits for.
 func (p *pass) admit() (leave func(), probing, ok bool) {
-	leave, ok = p.place()
+	leave, ok = p.reserved()
 	if !ok {
 		return nil, false, false
 	}

@@ -16,6 +16,9 @@ import (
 // readCredentials reads what a login would be made with, and what is known of it. Credentials that cannot be used
 // become the pass's fault.
 func (p *pass) readCredentials(ctx context.Context) error {
+	if !p.reserve() {
+		return nil
+	}
 	ref := p.session.Spec.Credentials
 	secret := &corev1.Secret{}
 	err := p.live.Get(ctx, types.NamespacedName{Namespace: p.session.Namespace, Name: ref.SecretRef.Name}, secret)

@@ -93,6 +93,7 @@ func (p *pass) logIn(ctx context.Context) error {
 	leaveAccount, ok := p.logins.enter(l.account, p.name(), p.tokenExpiresAt())
 	if !ok {
 		p.busy = true
+		p.release()
 		return nil
 	}
 	defer leaveAccount()

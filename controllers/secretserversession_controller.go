@@ -113,6 +113,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 
 // run decides and acts until there is nothing more to do now.
 func (p *pass) run(ctx context.Context) (session.Plan, error) {
+	defer p.release()
 	for range maxSteps {
 		plan := session.Decide(p.observation(), p.now())
 		if err := p.mayAct(plan.Action); err != nil {

@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1apply "k8s.io/client-go/applyconfigurations/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -22,6 +21,9 @@ import (
 
 // report writes the status, if it changed, and then tells of transitions.
 func (r *Reconciler) report(ctx context.Context, p *pass, plan session.Plan) error {
+	if p.unheard(plan) {
+		return nil
+	}
 	status := statusOf(p, plan, p.now())
 	if !sameStatus(status, p.session.Status) {
 		if err := r.writeStatus(ctx, p, status); err != nil {
@@ -38,6 +40,16 @@ func (r *Reconciler) report(ctx context.Context, p *pass, plan session.Plan) err
 	return nil
 }
 
+// quietStart is how long a new session may wait for its turn before its status tells so.
+const quietStart = time.Minute
+
+// unheard reports whether all that there is to tell is that a new session waits for its turn, and has not waited long. When
+// thousands are made at once, telling that of each would be the longer part of what they wait for.
+func (p *pass) unheard(plan session.Plan) bool {
+	return plan.Obstacle == session.Busy && len(p.session.Status.Conditions) == 0 && p.failure.count == 0 &&
+		p.now().Before(p.session.CreationTimestamp.Add(quietStart))
+}
+
 // tell writes an event, and a line in the log.
 func (p *pass) tell(ctx context.Context, e transition) {
 	p.events.Eventf(p.session, nil, e.kind, e.reason, e.action, "%s", clip(e.note))
@@ -51,7 +63,8 @@ func (r *Reconciler) writeStatus(ctx context.Context, p *pass, status api.Secret
 	for {
 		applied := apiapply.SecretServerSession(p.session.Name, p.session.Namespace).
 			WithResourceVersion(version).
-			WithStatus(statusApply(&status))
+			// A copy: the answer is written into it, and what is left of the last status belongs to the cache.
+			WithStatus(statusApply(status.DeepCopy()))
 		err := r.live.Status().Apply(ctx, applied, client.FieldOwner(api.ManagedBy), client.ForceOwnership)
 		switch {
 		case err == nil:
@@ -96,9 +109,20 @@ func (r *Reconciler) wroteSession(ctx context.Context, p *pass, version string) 
 
 // sameStatus compares two statuses, whatever order the API server gave the conditions.
 func sameStatus(a, b api.SecretServerSessionStatus) bool {
-	byType := func(x, y metav1.Condition) int { return strings.Compare(x.Type, y.Type) }
-	a.Conditions = slices.SortedFunc(slices.Values(a.Conditions), byType)
-	b.Conditions = slices.SortedFunc(slices.Values(b.Conditions), byType)
+	if len(a.Conditions) != len(b.Conditions) {
+		return false
+	}
+	for _, c := range a.Conditions {
+		other := meta.FindStatusCondition(b.Conditions, c.Type)
+		if other == nil || !c.LastTransitionTime.Equal(&other.LastTransitionTime) {
+			return false
+		}
+		c.LastTransitionTime = other.LastTransitionTime
+		if c != *other {
+			return false
+		}
+	}
+	a.Conditions, b.Conditions = nil, nil
 	return equality.Semantic.DeepEqual(a, b)
 }
 

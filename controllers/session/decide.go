@@ -230,7 +230,7 @@ func (o Observation) login(now time.Time) Plan {
 		return o.wait(CredentialsRefused, now, o.retryRefused(o.Record.Attempt.At))
 	case o.backingOff(now):
 		return o.wait(BackingOff, now, o.RetryAt)
-	case !o.Inspected:
+	case !o.Inspected && !o.Busy:
 		return Plan{Action: ReadCredentials, NextGrantAt: now}
 	case o.refusedElsewhere(now):
 		return Plan{Action: Refuse}

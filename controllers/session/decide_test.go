@@ -311,6 +311,7 @@ func TestDecide(t *testing.T) {
 		{"a login waits for a server that is down", and(noSession, inspected, down), fresh, waiting(EndpointDown, never)},
 		{"a refusal is taken over, also while the server is down", and(noSession, refusedTo(noon), down), late, only(Refuse)},
 		{"a login waits for a free place", and(noSession, inspected, busy), fresh, Plan{Action: Wait, Obstacle: Busy, At: fresh, NextGrantAt: fresh}},
+		{"a login that finds no free place does not read the credentials", and(noSession, busy), fresh, Plan{Action: Wait, Obstacle: Busy, At: fresh, NextGrantAt: fresh}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

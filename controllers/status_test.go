@@ -1,0 +1,77 @@
+package controllers
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	api "tokensync.dev/secret-server-operator/api/v1alpha1"
+	"tokensync.dev/secret-server-operator/controllers/session"
+)
+
+func TestANewSessionThatWaitsIsToldOfWhenItHasWaitedLong(t *testing.T) {
+	for name, c := range map[string]struct {
+		age        time.Duration
+		obstacle   session.Obstacle
+		failures   int32
+		conditions []string
+		unheard    bool
+	}{
+		"it has just come":              {time.Second, session.Busy, 0, nil, true},
+		"it waits for long":             {quietStart, session.Busy, 0, nil, false},
+		"it was told of before":         {time.Second, session.Busy, 0, []string{"Ready=False " + api.ReasonPending}, false},
+		"its login has failed":          {time.Second, session.Busy, 1, nil, false},
+		"it waits for a one-time code":  {time.Second, session.AwaitingCode, 0, nil, false},
+		"a person must act":             {time.Second, session.CredentialsFault, 0, nil, false},
+		"it does not wait for anything": {time.Second, session.NoObstacle, 0, nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := enrolled(t, "billing", c.conditions...)
+			s.CreationTimestamp = metav1.NewTime(noon)
+			p := &pass{Reconciler: &Reconciler{clock: clocktesting.NewFakeClock(noon.Add(c.age))}, session: &s}
+			p.failure.count = c.failures
+			if got := p.unheard(session.Plan{Action: session.Wait, Obstacle: c.obstacle}); got != c.unheard {
+				t.Errorf("passed over: %t, want %t", got, c.unheard)
+			}
+		})
+	}
+}
+
+func TestStatusesAreTheSameInWhateverOrder(t *testing.T) {
+	status := func(conditions ...string) api.SecretServerSessionStatus {
+		s := holding(enrolled(t, "billing", conditions...)).Status
+		return s
+	}
+	held, ready := "Refreshable=True "+api.ReasonRefreshTokenHeld, current
+	later := status(ready, held)
+	later.Conditions[0].LastTransitionTime = metav1.NewTime(noon)
+	message := status(ready, held)
+	message.Conditions[1].Message = "Another."
+	renewed := status(ready, held)
+	renewed.RefreshCount++
+	elsewhere := status(ready, held)
+	moved := metav1.NewTime(elsewhere.TokenExpiresAt.In(time.FixedZone("elsewhere", 3600)))
+	elsewhere.TokenExpiresAt = &moved
+	for name, c := range map[string]struct {
+		other api.SecretServerSessionStatus
+		want  bool
+	}{
+		"the same":                          {status(ready, held), true},
+		"the same in another order":         {status(held, ready), true},
+		"the same moment in another zone":   {elsewhere, true},
+		"a condition fewer":                 {status(ready), false},
+		"another condition":                 {status(ready, "Stalled=True "+api.ReasonTargetConflict), false},
+		"another reason":                    {status(ready, "Refreshable=True "+api.ReasonRefreshLimitReached), false},
+		"another message":                   {message, false},
+		"another time of transition":        {later, false},
+		"another count, the same otherwise": {renewed, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := sameStatus(status(ready, held), c.other); got != c.want {
+				t.Errorf("the same: %t, want %t", got, c.want)
+			}
+		})
+	}
+}
