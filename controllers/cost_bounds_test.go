@@ -54,7 +54,7 @@ func costs() []costed {
 		panic(err)
 	}
 	target := targetSecret(p.session, defaultData(p.state.stored))
-	managed, foreign := watchedTarget(p.session), watchedForeign()
+	managed, foreign, strip := watchedTarget(p.session), watchedForeign(), newStripper()
 	return []costed{
 		{"render the status", 12, func() error { _ = statusOf(p, plan, noon); return nil }},
 		{"compare two statuses", 48, func() error { _ = sameStatus(status, p.session.Status); return nil }},
@@ -63,8 +63,8 @@ func costs() []costed {
 		{"what the target must own", 20, func() error { _ = appliedOwnership(target); return nil }},
 		{"read the state", 30, func() error { _, err := readState(secret); return err }},
 		{"write the state", 18, func() error { return writeState(secret, p.state.stored) }},
-		{"strip a target", 85, func() error { _, err := stripSecret(managed()); return err }},
-		{"strip a foreign Secret", 1, func() error { _, err := stripSecret(foreign()); return err }},
+		{"strip a target", 85, func() error { _, err := strip.secret(managed()); return err }},
+		{"strip a foreign Secret", 1, func() error { _, err := strip.secret(foreign()); return err }},
 	}
 }
 
@@ -133,7 +133,7 @@ func TestCostsAreBounded(t *testing.T) {
 
 // What is cached of each Secret that is not the operator's is its price in memory.
 func TestLittleIsKeptOfAForeignSecret(t *testing.T) {
-	stripped, err := stripSecret(watchedForeign()())
+	stripped, err := newStripper().secret(watchedForeign()())
 	if err != nil {
 		t.Fatal(err)
 	}

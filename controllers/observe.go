@@ -117,8 +117,8 @@ func (p *pass) observeTarget(ctx context.Context) error {
 	}
 	status := p.session.Status
 	p.target.version = meta.ResourceVersion
-	p.target.texts = strings.HasSuffix(meta.Annotations[annotationOwnership], textMark)
-	p.target.intact = meta.Annotations[annotationOwnership] == appliedOwnership(targetSecret(p.session, keysOf(p.session)))
+	p.target.texts = strings.HasSuffix(ownershipOf(meta), textMark)
+	p.target.intact = ownershipOf(meta) == appliedOwnership(targetSecret(p.session, keysOf(p.session)))
 	// Ownership tells of keys, not of values: those are as applied if the last status speaks of this token, this spec
 	// and no conflict.
 	p.published = p.target.intact &&
@@ -142,6 +142,16 @@ func (p *pass) observeOldTargets(ctx context.Context) error {
 		client.MatchingFields{indexOwner: string(p.session.UID)}, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return fmt.Errorf("list the session's Secrets in the cache: %w", err)
+	}
+	// The index leaves out what is named as the session is.
+	if p.session.TargetName() != p.session.Name {
+		named, err := p.secret(ctx, p.session.Name)
+		if err != nil {
+			return err
+		}
+		if named != nil && metav1.IsControlledBy(named, p.session) {
+			list.Items = append(list.Items, *named)
+		}
 	}
 	p.oldTargets = slices.DeleteFunc(list.Items, func(meta metav1.PartialObjectMetadata) bool {
 		return meta.Name == p.session.TargetName() || meta.Name == api.StateSecretName(p.session.Name) ||

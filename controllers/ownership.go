@@ -20,9 +20,6 @@ import (
 // who adds a key owns it. So a target is intact exactly while the operator owns each field that it applied, and nobody
 // else owns another key of its data, or applied stringData over it. The fields are kept as a digest.
 
-// annotationOwnership stands on cached metadata only, never on an object in the cluster.
-const annotationOwnership = api.Group + "/ownership"
-
 // managedOwnership digests what the operator's apply owns of an object, and what else others put into its data.
 func managedOwnership(entries []metav1.ManagedFieldsEntry) string {
 	var ours, theirs []string

@@ -51,7 +51,7 @@ func TestCacheKeepsNothingOfForeignSecretsButTheirNames(t *testing.T) {
 		Annotations:   map[string]string{"kubectl.kubernetes.io/last-applied-configuration": `{"data":{"password":"x"}}`},
 		ManagedFields: []metav1.ManagedFieldsEntry{entry("kubectl", "Update", `{}`)},
 	}}
-	if _, err := stripSecret(secret); err != nil {
+	if _, err := newStripper().secret(secret); err != nil {
 		t.Fatal(err)
 	}
 	want := metav1.ObjectMeta{Name: "theirs", Namespace: "n", UID: "u", ResourceVersion: "7"}
@@ -68,12 +68,12 @@ func TestStrippingTwiceKeepsTheOwnership(t *testing.T) {
 		ManagedFields:   []metav1.ManagedFieldsEntry{entry(api.ManagedBy, "Apply", applied)},
 	}}
 	for range 2 {
-		if _, err := stripSecret(secret); err != nil {
+		if _, err := newStripper().secret(secret); err != nil {
 			t.Fatal(err)
 		}
 	}
 	s := &api.SecretServerSession{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "billing", UID: "u-1"}}
-	if got, want := secret.Annotations[annotationOwnership], appliedOwnership(targetSecret(s, keysOf(s))); got != want {
+	if got, want := ownershipOf(secret), appliedOwnership(targetSecret(s, keysOf(s))); got != want {
 		t.Errorf("ownership %q, want %q", got, want)
 	}
 }

@@ -93,7 +93,7 @@ func recordOf(meta metav1.Object) *session.Record {
 	if owner == nil || !isSession(*owner) || meta.GetName() != api.StateSecretName(owner.Name) {
 		return nil
 	}
-	record, err := session.Decode(meta.GetAnnotations()[annotationRecord])
+	record, err := session.Decode(recordText(meta))
 	if err != nil {
 		return nil
 	}
@@ -106,10 +106,10 @@ func isSession(owner metav1.OwnerReference) bool {
 	return err == nil && gv.Group == api.Group && owner.Kind == api.Kind
 }
 
-// accountsOf are the accounts that a Secret's record speaks of, for the index.
-func accountsOf(meta metav1.Object) []string {
-	record := recordOf(meta)
-	if record == nil {
+// accountsIn are the accounts that a record speaks of: none, if it cannot be read.
+func accountsIn(text string) []string {
+	record, err := session.Decode(text)
+	if err != nil {
 		return nil
 	}
 	var accounts []string

@@ -164,17 +164,23 @@ func indexReferences(ctx context.Context, indexer client.FieldIndexer) error {
 	return nil
 }
 
-// ownerOf is the UID of the session that controls a Secret, for the index.
+// ownerOf is the UID of the session that controls a Secret, for the index. Those whose names follow from the session's are left
+// out: they are found without, and an entry of the index takes more memory than all that is kept of the Secret.
 func ownerOf(meta metav1.Object) []string {
-	if owner := metav1.GetControllerOf(meta); owner != nil && isSession(*owner) {
-		return []string{string(owner.UID)}
+	owner := metav1.GetControllerOf(meta)
+	if owner == nil || !isSession(*owner) || meta.GetName() == owner.Name || meta.GetName() == api.StateSecretName(owner.Name) {
+		return nil
 	}
-	return nil
+	return []string{string(owner.UID)}
 }
 
-// secretsOf are the Secrets whose every change matters to a session, whoever owns them.
+// secretsOf are the Secrets whose every change matters to a session, whoever owns them, but for those whose names follow from
+// the session's: see ownerOf.
 func secretsOf(s *api.SecretServerSession) []string {
-	names := []string{s.Spec.Credentials.SecretRef.Name, s.TargetName(), api.StateSecretName(s.Name)}
+	names := []string{s.Spec.Credentials.SecretRef.Name}
+	if s.TargetName() != s.Name {
+		names = append(names, s.TargetName())
+	}
 	if ref := s.Spec.Endpoint.CABundleRef; ref != nil && ref.Kind == api.CABundleSecret {
 		names = append(names, ref.Name)
 	}
@@ -190,11 +196,30 @@ func configMapsOf(s *api.SecretServerSession) []string {
 
 func (r *Reconciler) sessionsOfSecret(ctx context.Context, secret client.Object) []reconcile.Request {
 	requests := r.sessionsNaming(ctx, indexSecret, secret)
+	requests = append(requests, r.sessionsNamedAfter(ctx, secret)...)
 	// An old target is named by no spec any more.
 	if owner := metav1.GetControllerOf(secret); owner != nil && isSession(*owner) {
 		request := reconcile.Request{NamespacedName: types.NamespacedName{Namespace: secret.GetNamespace(), Name: owner.Name}}
 		if !slices.Contains(requests, request) {
 			requests = append(requests, request)
+		}
+	}
+	return requests
+}
+
+// sessionsNamedAfter are those whose state or target by default a Secret is, by its name.
+func (r *Reconciler) sessionsNamedAfter(ctx context.Context, secret client.Object) []reconcile.Request {
+	names := []string{secret.GetName()}
+	if name, ok := strings.CutSuffix(secret.GetName(), api.StateSecretName("")); ok {
+		names = append(names, name)
+	}
+	var requests []reconcile.Request
+	for _, name := range names {
+		key := types.NamespacedName{Namespace: secret.GetNamespace(), Name: name}
+		// No session has none, and one that names another target has this one in the index if at all.
+		if s := (&api.SecretServerSession{}); r.cache.Get(ctx, key, s) == nil &&
+			(s.TargetName() == secret.GetName() || api.StateSecretName(s.Name) == secret.GetName()) {
+			requests = append(requests, reconcile.Request{NamespacedName: key})
 		}
 	}
 	return requests
@@ -223,11 +248,13 @@ func (r *Reconciler) sessionsNaming(ctx context.Context, index string, o client.
 // CacheOptions restrict what the manager caches: sessions of some namespaces (none named: all) and labels, and of
 // Secrets and ConfigMaps their metadata without what is not needed.
 func CacheOptions(namespaces []string, sessions labels.Selector) cache.Options {
+	strip := newStripper()
 	options := cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
-			&api.SecretServerSession{}: {Label: sessions, Transform: stripSession},
-			&corev1.Secret{}:           {Transform: stripSecret},
-			&corev1.ConfigMap{}:        {Transform: stripConfigMap},
+			// A pass changes nothing of what it reads, and so needs no copies.
+			&api.SecretServerSession{}: {Label: sessions, Transform: strip.session, UnsafeDisableDeepCopy: new(true)},
+			&corev1.Secret{}:           {Transform: strip.secret, UnsafeDisableDeepCopy: new(true)},
+			&corev1.ConfigMap{}:        {Transform: strip.configMap, UnsafeDisableDeepCopy: new(true)},
 		},
 	}
 	for _, namespace := range namespaces {

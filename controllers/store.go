@@ -27,7 +27,7 @@ var errLost = errors.New("the state Secret has changed")
 // token to another key; the API server lets one caller do that, and the answer brings the token. It is read, fence and
 // proof that the operator may write, all before anything is sent to Secret Server.
 func (p *pass) claim(ctx context.Context) (string, error) {
-	before := p.state.meta.Annotations[annotationRecord]
+	before := recordText(&p.state.meta)
 	claimed := p.state.record
 	claimed.Refresh = session.Claimed
 	claimed.Handled = p.requested()
@@ -51,7 +51,7 @@ func (p *pass) claim(ctx context.Context) (string, error) {
 // putBack undoes the claim of a token that was provably not sent. If it fails the token stays claimed, and the next
 // step is a login.
 func (p *pass) putBack(ctx context.Context) error {
-	before := p.state.meta.Annotations[annotationRecord]
+	before := recordText(&p.state.meta)
 	unclaimed := p.state.record
 	unclaimed.Refresh = session.Held
 	after, err := unclaimed.Encode()
