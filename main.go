@@ -16,6 +16,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
@@ -138,7 +139,7 @@ func run(ctx context.Context, s settings) error {
 	cfg.QPS, cfg.Burst = float32(s.qps), s.burst
 	cfg.UserAgent = "secret-server-operator/" + version
 	scheme := runtime.NewScheme()
-	if err := errors.Join(corev1.AddToScheme(scheme), api.AddToScheme(scheme)); err != nil {
+	if err := errors.Join(corev1.AddToScheme(scheme), eventsv1.AddToScheme(scheme), api.AddToScheme(scheme)); err != nil {
 		return err
 	}
 	mgr, err := newManager(cfg, &s, scheme)

@@ -3,19 +3,19 @@ package controllers
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	api "tokensync.dev/secret-server-operator/api/v1alpha1"
 )
 
 // refusedRetry is the default of --rejected-credentials-retry.
@@ -257,6 +257,6 @@ func (c storeClock) After(d time.Duration) <-chan time.Time {
 // eventLog takes events and looks for secrets in them.
 type eventLog struct{ trial *trial }
 
-func (l eventLog) Eventf(_, _ runtime.Object, _, reason, action, note string, args ...any) {
-	l.trial.mustNotTell("an event", reason+action+fmt.Sprintf(note, args...), passwordMark, refreshMark, accessMark)
+func (l eventLog) announce(_ *api.SecretServerSession, t transition) {
+	l.trial.mustNotTell("an event", t.reason+t.action+t.note, passwordMark, refreshMark, accessMark)
 }

@@ -1,6 +1,8 @@
 package controllers_test
 
 import (
+	"net/http"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -53,5 +55,29 @@ var _ = Describe("A session", func() {
 		Expect(status(ctx, s)().RefreshesSinceLogin).To(BeZero())
 		Expect(condition(ctx, s, api.ConditionReady)()).To(Equal(ready))
 		Eventually(func() bool { return w.vault.TokenValid(w.token(ctx, "billing")()) }).Should(BeTrue(), "the target has the newest token")
+	})
+
+	It("tells of its login although the operator is stopped before the event is written", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		answering := make(chan struct{})
+		op := startOperator(inNamespaces(w.namespace), func(o *operatorOptions) {
+			o.transport = func(next http.RoundTripper) http.RoundTripper {
+				return roundTripper(func(request *http.Request) (*http.Response, error) {
+					if strings.Contains(request.URL.Path, "/events") {
+						select {
+						case <-answering:
+						case <-request.Context().Done():
+						}
+					}
+					return next.RoundTrip(request)
+				})
+			}
+		})
+		s := w.create(ctx, "billing")
+		Eventually(condition(ctx, s, api.ConditionReady)).Should(Equal(ready))
+		Expect(events(ctx, w)()).To(BeEmpty(), "it is under way")
+		time.AfterFunc(time.Second, func() { close(answering) })
+		op.stop()
+		Expect(events(ctx, w)()).To(Equal([]string{"Normal " + api.EventLoggedIn}))
 	})
 })

@@ -17,6 +17,7 @@ const (
 	MetricRenewals      = "secretserversession_remaining_lifetime_at_renewal_ratio"
 	MetricRevocations   = "secretserversession_revocations_total"
 	MetricVerifications = "secretserversession_verifications_total"
+	MetricEvents        = "secretserversession_events_total"
 	MetricEndpointsDown = "secretserversession_endpoints_unavailable"
 )
 
@@ -36,7 +37,7 @@ const (
 // Names of the labels.
 const (
 	labelGrant     = "grant"  // Password or RefreshToken
-	labelResult    = "result" // of a grant Succeeded, or the kind of failure; of a revocation Succeeded, Failed or Skipped
+	labelResult    = "result" // of a grant Succeeded, or the kind of failure; of a revocation or an event Succeeded, Failed or Skipped
 	labelReady     = "ready"  // True, False or Unknown
 	labelCondition = "condition"
 	labelReason    = "reason"
@@ -46,8 +47,8 @@ const (
 
 const (
 	resultSucceeded = "Succeeded"
-	resultFailed    = "Failed"  // Secret Server was asked
-	resultSkipped   = "Skipped" // it was not asked, though the token may be valid yet
+	resultFailed    = "Failed"  // Secret Server, or for an event the API server, was asked
+	resultSkipped   = "Skipped" // it was not asked, though the token may be valid yet; there was no room for the event
 )
 
 // Results of a verification.
@@ -63,6 +64,7 @@ type metrics struct {
 	renewals      *prometheus.HistogramVec
 	revocations   *prometheus.CounterVec
 	verifications *prometheus.CounterVec
+	events        *prometheus.CounterVec
 }
 
 // newMetrics registers the metrics; down counts the Secret Servers whose sessions wait because they are down.
@@ -90,6 +92,10 @@ func newMetrics(registry prometheus.Registerer, down func() int) (*metrics, erro
 			Name: MetricVerifications,
 			Help: "Verifications of published tokens at Secret Server, by result.",
 		}, []string{labelResult}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: MetricEvents,
+			Help: "Events that were to be written to the API server, by result.",
+		}, []string{labelResult}),
 	}
 	endpointsDown := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: MetricEndpointsDown,
@@ -97,7 +103,7 @@ func newMetrics(registry prometheus.Registerer, down func() int) (*metrics, erro
 	}, func() float64 { return float64(down()) })
 	m.begin()
 	return m, errors.Join(registry.Register(m.grants), registry.Register(m.grantDuration), registry.Register(m.renewals),
-		registry.Register(m.revocations), registry.Register(m.verifications), registry.Register(endpointsDown))
+		registry.Register(m.revocations), registry.Register(m.verifications), registry.Register(m.events), registry.Register(endpointsDown))
 }
 
 // begin makes every series begin with zero. Of one that begins with its first count, Prometheus sees no increase.
@@ -112,6 +118,7 @@ func (m *metrics) begin() {
 	}
 	for _, result := range []string{resultSucceeded, resultFailed, resultSkipped} {
 		m.revocations.WithLabelValues(result)
+		m.events.WithLabelValues(result)
 	}
 	for _, result := range []string{resultAlive, resultDead, resultUnknown} {
 		m.verifications.WithLabelValues(result)
@@ -133,6 +140,9 @@ func (m *metrics) renewal(grant session.GrantType, before session.Record, now ti
 
 // revocation counts one token that was to be revoked.
 func (m *metrics) revocation(result string) { m.revocations.WithLabelValues(result).Inc() }
+
+// event counts one event.
+func (m *metrics) event(result string) { m.events.WithLabelValues(result).Inc() }
 
 // grant counts one request for a grant.
 func (m *metrics) grant(grant session.GrantType, err error, took time.Duration) {

@@ -51,7 +51,7 @@ func TestCountersBeginWithZero(t *testing.T) {
 			}
 		}
 	}
-	for name, want := range map[string]int{MetricGrants: 2 * 7, MetricRevocations: 3, MetricVerifications: 3} {
+	for name, want := range map[string]int{MetricGrants: 2 * 7, MetricRevocations: 3, MetricVerifications: 3, MetricEvents: 3} {
 		if series[name] != want {
 			t.Errorf("%s has %d series, want %d", name, series[name], want)
 		}

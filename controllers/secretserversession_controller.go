@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -34,12 +33,17 @@ type SecretServer interface {
 // Dialer makes the client of an endpoint; it connects to nothing yet.
 type Dialer func(secretserver.Endpoint) (SecretServer, error)
 
+// teller tells of a session's transitions. It must not wait.
+type teller interface {
+	announce(s *api.SecretServerSession, t transition)
+}
+
 // Reconciler keeps the sessions alive. Its zero value is of no use; Setup makes one.
 type Reconciler struct {
 	options Options
 	clock   clock.Clock
 	dial    Dialer
-	events  events.EventRecorder
+	events  teller
 
 	// live reads and writes the API server; cache holds the sessions, and of Secrets and ConfigMaps metadata alone.
 	live  client.Client

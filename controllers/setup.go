@@ -33,11 +33,13 @@ import (
 // +kubebuilder:rbac:groups=secretserver.tokensync.dev,resources=secretserversessions/finalizers,verbs=update
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;patch;delete
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch
-// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
 
-// Setup adds the reconciler, and the checks of its liveness, to a manager whose cache was made with CacheOptions.
+// Setup adds the reconciler, and the checks of its liveness, to a manager whose cache was made with CacheOptions, and whose scheme
+// has the kinds of core/v1, events.k8s.io/v1 and package v1alpha1.
 func Setup(ctx context.Context, mgr ctrl.Manager, options Options, dial Dialer, c clock.Clock) error {
-	live, err := newLiveClient(mgr, cmp.Or(options.RequestTimeout, requestTimeout))
+	timeout := cmp.Or(options.RequestTimeout, requestTimeout)
+	live, err := newLiveClient(mgr, timeout)
 	if err != nil {
 		return fmt.Errorf("make the API client: %w", err)
 	}
@@ -50,11 +52,15 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options, dial Dialer, 
 	if err := options.Metrics.Register(newCensus(mgr.GetCache(), leading(mgr.Elected(), options.Leading))); err != nil {
 		return fmt.Errorf("register the metrics of the sessions: %w", err)
 	}
+	events := newAnnouncer(live, c, timeout, m.event, quiet(mgr.GetLogger()), mgr.GetCache())
+	if err := mgr.Add(events); err != nil {
+		return fmt.Errorf("add the announcer of events: %w", err)
+	}
 	r := &Reconciler{
 		options:      options,
 		clock:        c,
 		dial:         dial,
-		events:       mgr.GetEventRecorder(api.ManagedBy),
+		events:       events,
 		live:         live,
 		cache:        mgr.GetCache(),
 		accounts:     newAccounts(options.RejectedCredentialsRetry),

@@ -50,9 +50,9 @@ func (p *pass) unheard(plan session.Plan) bool {
 		p.now().Before(p.session.CreationTimestamp.Add(quietStart))
 }
 
-// tell writes an event, and a line in the log.
+// tell has an event written, and a line in the log.
 func (p *pass) tell(ctx context.Context, e transition) {
-	p.events.Eventf(p.session, nil, e.kind, e.reason, e.action, "%s", clip(e.note))
+	p.events.announce(p.session, e)
 	log.FromContext(ctx).Info(e.note, "event", e.reason)
 }
 
