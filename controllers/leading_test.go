@@ -55,7 +55,8 @@ var _ = Describe("An operator that may not be the leader any more", func() {
 		Expect(admin.Delete(ctx, w.secret(ctx, "billing"))).To(Succeed())
 		update(ctx, s, asked("now"))
 		Eventually(l.asked.Load).Should(BeNumerically(">", before+1))
-		Expect(op.writes()).NotTo(ContainElement(ContainSubstring("secret")), "of Secrets and sessions")
+		Expect(op.writes()).NotTo(ContainElement(ContainSubstring("secret")), "of Secrets and sessions, among %q; asked %d times, of those %d before",
+			op.requests.made(), l.asked.Load(), before)
 		Expect(w.vault.Stats().Granted(secretservertest.Refresh)).To(BeZero())
 
 		l.yes.Store(true)
