@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
 // quiet are the steps that need a time when nothing is due.
 func (x *scaling) quiet() []func(context.Context) error {
 	var steps []func(context.Context) error
+	if x.wants(partIdle, partReaction, partRestart) {
+		steps = append(steps, x.calm)
+	}
 	for _, step := range []struct {
 		part    string
 		measure func(context.Context) error
@@ -18,6 +22,31 @@ func (x *scaling) quiet() []func(context.Context) error {
 	}
 	return steps
 }
+
+// calm waits until the sessions of the sizes before have come due, with their short tokens, and have long ones too.
+func (x *scaling) calm(ctx context.Context) error {
+	x.say("idle: waiting until nothing is due any more")
+	for begun := time.Now(); time.Since(begun) < patienceFor(x.fleet.size); {
+		before, err := x.vault.stats(ctx)
+		if err != nil {
+			return err
+		}
+		if err := pause(ctx, 2*quietLength); err != nil {
+			return err
+		}
+		after, err := x.vault.stats(ctx)
+		if err != nil {
+			return err
+		}
+		if after.Granted("refresh") == before.Granted("refresh") && after.Granted("password") == before.Granted("password") {
+			return nil
+		}
+	}
+	return errRestless
+}
+
+// errRestless is a fleet that goes on asking for grants though none of its tokens ends soon.
+var errRestless = errors.New("sessions with long tokens go on asking for grants")
 
 // idle watches that nothing happens.
 func (x *scaling) idle(ctx context.Context) error {
