@@ -70,6 +70,13 @@ func (s *eventServer) wake() {
 	s.hangs = false
 }
 
+// written are the notes of a session, in order.
+func (s *eventServer) written(uid types.UID) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.notes[uid])
+}
+
 func (s *eventServer) taken() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,7 +202,7 @@ func TestEventsOfASessionAreWrittenInOrderWhateverFailsInPassing(t *testing.T) {
 					n.announce(newsOf("billing"), saying(note))
 				}
 				<-time.After(time.Minute)
-				if got := n.server.notes["uid of billing"]; !slices.Equal(got, want) {
+				if got := n.server.written("uid of billing"); !slices.Equal(got, want) {
 					t.Errorf("written %q, want %q", got, want)
 				}
 				n.expect(t, 3, 0, 0)
@@ -221,7 +228,7 @@ func TestAnEventThatIsRefusedIsLeftOutWithALineInTheLog(t *testing.T) {
 				n.announce(newsOf("billing"), saying("first"))
 				n.announce(newsOf("billing"), saying("second"))
 				synctest.Wait()
-				if got, want := n.server.notes["uid of billing"], []string{"second"}; !slices.Equal(got, want) {
+				if got, want := n.server.written("uid of billing"), []string{"second"}; !slices.Equal(got, want) {
 					t.Errorf("written %q, want %q", got, want)
 				}
 				n.expect(t, 1, 1, 0)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,17 +25,35 @@ const page = "# the metrics\n"
 type gate struct {
 	http.Handler
 	clock *clocktesting.FakePassiveClock
-	log   *strings.Builder
+	log   *journal
+}
+
+// journal is a log that many may write to at a time.
+type journal struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (j *journal) note(_, line string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.text.WriteString(line + "\n")
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
 }
 
 func newGate(t *testing.T, c *cluster) *gate {
 	t.Helper()
-	g := &gate{clock: clocktesting.NewFakePassiveClock(time.Unix(1_800_000_000, 0)), log: &strings.Builder{}}
+	g := &gate{clock: clocktesting.NewFakePassiveClock(time.Unix(1_800_000_000, 0)), log: &journal{}}
 	filter, err := Guard(g.clock)(&rest.Config{Host: "https://api.example.com", QPS: -1}, &http.Client{Transport: c})
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := funcr.New(func(_, line string) { g.log.WriteString(line + "\n") }, funcr.Options{Verbosity: 10})
+	log := funcr.New(g.log.note, funcr.Options{Verbosity: 10})
 	g.Handler, err = filter(log, http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		if _, shown := request.Header["Authorization"]; shown {
 			t.Error("the page sees the token")
