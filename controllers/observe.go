@@ -24,15 +24,15 @@ var errBehind = errors.New("the cache lacks the operator's last write")
 // observe reads all that a pass starts from, out of the cache alone: it costs no request. It returns nil for a session
 // that is not there.
 func (r *Reconciler) observe(ctx context.Context, name types.NamespacedName) (*pass, error) {
+	// Each is asked for before it is read: what the watch shows in between would make an old copy look like the newest.
+	if r.expectations.behind(object{sessionObject, name}) {
+		return nil, errBehind
+	}
 	s := &api.SecretServerSession{}
 	if err := r.cache.Get(ctx, name, s); err != nil {
 		return nil, client.IgnoreNotFound(err)
 	}
-	if r.expectations.behind(
-		object{sessionObject, name},
-		secretNamed(s, s.TargetName()),
-		secretNamed(s, api.StateSecretName(s.Name)),
-	) {
+	if r.expectations.behind(secretNamed(s, s.TargetName()), secretNamed(s, api.StateSecretName(s.Name))) {
 		return nil, errBehind
 	}
 	p := &pass{Reconciler: r, session: s, handled: s.Status.LastHandledRefreshRequest, grant: r.memory.grant(name, s.UID, r.clock.Now())}
