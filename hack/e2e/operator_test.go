@@ -10,8 +10,11 @@ import (
 	. "github.com/onsi/gomega"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -54,6 +57,23 @@ func uninstall(ctx context.Context) {
 func deleteInstaller(ctx context.Context) {
 	GinkgoHelper()
 	must(ctx, "delete", "--filename="+settings.installer, "--ignore-not-found", "--timeout="+patience.String())
+}
+
+// collectorKnowsSessions waits until Kubernetes' garbage collector knows the kind of the sessions: it looks for new kinds every 30 s,
+// and never collects what belongs to one that came and went in between. It collects what belongs to a session that never was.
+func collectorKnowsSessions(ctx context.Context) {
+	GinkgoHelper()
+	owned := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
+		Namespace: metav1.NamespaceDefault, GenerateName: "e2e-owned-",
+		OwnerReferences: []metav1.OwnerReference{{
+			APIVersion: api.SchemeGroupVersion.String(), Kind: api.Kind, Name: "never-was", UID: uuid.NewUUID(),
+		}},
+	}}
+	Expect(admin.Create(ctx, owned)).To(Succeed())
+	DeferCleanup(func(ctx SpecContext) { Expect(client.IgnoreNotFound(admin.Delete(ctx, owned))).To(Succeed()) })
+	Eventually(ctx, func() bool {
+		return apierrors.IsNotFound(admin.Get(ctx, client.ObjectKeyFromObject(owned), &corev1.ConfigMap{}))
+	}).Should(BeTrue(), "the garbage collector takes what belongs to a session that is not there")
 }
 
 // remains lists what there is of the operator in the cluster, and of what it makes.

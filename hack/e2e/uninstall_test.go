@@ -14,6 +14,7 @@ var _ = Describe("Uninstalling", func() {
 		w.create(ctx, "revoking", revoking)
 		w.ready(ctx, "retaining")
 		w.ready(ctx, "revoking")
+		collectorKnowsSessions(ctx)
 		DeferCleanup(func(ctx SpecContext) { install(ctx) })
 
 		began := time.Now()
@@ -34,6 +35,7 @@ var _ = Describe("Uninstalling", func() {
 		w.create(ctx, "billing")
 		w.ready(ctx, "billing")
 		w.consume(ctx, "consumer", "billing")
+		collectorKnowsSessions(ctx)
 		DeferCleanup(func(ctx SpecContext) { install(ctx) })
 
 		began := time.Now()
