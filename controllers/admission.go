@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -24,35 +23,23 @@ const (
 	namespaceShare = 2
 )
 
-// door is a gate, and which of its rooms.
-type door struct {
-	*gate
-	key string
-}
-
-// enter passes all these doors, or none.
-func (p *pass) enter(doors ...door) (leave func(), ok bool) {
-	leave = func() {}
-	for _, d := range doors {
-		out, ok := d.enter(d.key, p.name(), p.tokenExpiresAt())
-		if !ok {
-			leave()
-			return nil, false
-		}
-		before := leave
-		leave = func() { out(); before() }
+// placesOf bounds the requests to Secret Servers.
+func placesOf(o Options) map[roomKind]int {
+	return map[roomKind]int{
+		ofServer:    o.EndpointConcurrency,
+		ofNamespace: max(o.MaxConcurrentReconciles/namespaceShare, 1),
+		ofUnproven:  max(o.MaxConcurrentReconciles/unprovenShare, 1),
 	}
-	return sync.OnceFunc(leave), true
 }
 
 // place takes a place among the requests to the session's Secret Server, which connect has told. If there is one, leave
 // must be called, as soon as the answer is there; if not, the pass has noted that it waits for it.
 func (p *pass) place() (leave func(), ok bool) {
-	doors := []door{{p.tenants, p.session.Namespace}, {p.requests, p.origin()}}
+	rooms := []room{{ofServer, p.origin()}, {ofNamespace, p.session.Namespace}}
 	if !p.outages.proven(p.vantage) {
-		doors = append(doors, door{p.unproven, everywhere})
+		rooms = append(rooms, room{kind: ofUnproven})
 	}
-	leave, ok = p.enter(doors...)
+	leave, ok = p.places.enter(p.name(), p.neededBy(), rooms...)
 	p.busy = p.busy || !ok
 	return leave, ok
 }
@@ -94,7 +81,7 @@ func (p *pass) admit() (leave func(), probing, ok bool) {
 		return nil, false, false
 	}
 	who := p.name()
-	switch p.outages.enter(p.vantage, who, p.tokenExpiresAt()) {
+	switch p.outages.enter(p.vantage, who, p.neededBy()) {
 	case mayAsk:
 		p.outages.begin(p.vantage, who)
 		return leave, false, true
@@ -151,6 +138,18 @@ func (p *pass) tokenExpiresAt() time.Time {
 	return p.targetExpiresAt()
 }
 
+// newcomersWait is for how long after its creation a session without a token lets those go first whose tokens expire before
+// that is over. Their pods would be refused; those of a new session have not begun.
+const newcomersWait = 10 * time.Minute
+
+// neededBy is when the session needs another token, for the order in which sessions go: when the present one expires.
+func (p *pass) neededBy() time.Time {
+	if expires := p.tokenExpiresAt(); !expires.IsZero() {
+		return expires
+	}
+	return p.session.CreationTimestamp.Add(newcomersWait)
+}
+
 // viewpoint is how the session looks at its Secret Server with a CA bundle.
 func (p *pass) viewpoint(ca []byte) vantage {
 	v := vantage{url: canonical(serverURL(p.session)), serverName: p.session.Spec.Endpoint.TLSServerName, timeout: p.timeout()}
@@ -182,8 +181,8 @@ type heeded struct {
 
 // heed makes a client that tells the outages.
 func (p *pass) heed(server SecretServer) SecretServer {
-	who, expires := p.name(), p.tokenExpiresAt()
-	return heeded{server, func(grant bool, err error) { p.outages.told(p.vantage, who, expires, grant, err) }}
+	who, neededBy := p.name(), p.neededBy()
+	return heeded{server, func(grant bool, err error) { p.outages.told(p.vantage, who, neededBy, grant, err) }}
 }
 
 func (h heeded) Authenticate(ctx context.Context, c secretserver.Credentials) (secretserver.Grant, error) {
@@ -212,7 +211,7 @@ func (h heeded) Ahead(ctx context.Context) (time.Duration, error) {
 
 // told sorts out what a request's result says of the Secret Server. That it can judge an access token is not enough to
 // call it back while a grant is waited for.
-func (o *outages) told(v vantage, who types.NamespacedName, expires time.Time, grant bool, err error) {
+func (o *outages) told(v vantage, who types.NamespacedName, neededBy time.Time, grant bool, err error) {
 	failed, ok := errors.AsType[*secretserver.Error](err)
 	switch {
 	case err != nil && !ok:
@@ -220,5 +219,5 @@ func (o *outages) told(v vantage, who types.NamespacedName, expires time.Time, g
 	case !grant && standingOf(failed) != silent && (standingOf(failed) != answering || !o.verifies(v, who)):
 		return
 	}
-	o.heard(v, who, expires, failed)
+	o.heard(v, who, neededBy, failed)
 }

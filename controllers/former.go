@@ -29,7 +29,7 @@ func (p *pass) keepFormer(ctx context.Context, next *stored) {
 // revokeFormer makes one attempt to revoke the former token, if the policy is still that, and forgets it whatever came of
 // it.
 func (p *pass) revokeFormer(ctx context.Context) error {
-	leave, ok := p.revocations.enter(everywhere, p.name(), p.tokenExpiresAt())
+	leave, ok := p.revocations.enter(p.name(), p.neededBy(), room{kind: ofRevocation})
 	if !ok {
 		p.crowded = true
 		return nil

@@ -8,121 +8,205 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// gate lets a bounded number of passes through per key at a time: one login per account, so that a wrong password
-// costs one bad login and not one per session; a few requests per Secret Server. Nobody waits inside: who is turned
-// away leaves its worker to others and is woken when a place is free. Whose token expires first goes first, and among
-// equals who came first. As an expiry is a fixed time, everybody's turn comes.
+// gate lets a bounded number of passes at a time into each of its rooms: one login per account, so that a wrong password
+// costs one bad login and not one per session; a few requests per Secret Server. Nobody waits inside: who is turned away
+// leaves its worker to others, and is woken when there is a place in all the rooms that it asked for. That place is kept for
+// it until its next pass is over, so that nobody is woken for nothing. Who needs a token first goes first, and among equals who
+// came first. As that is a fixed time, everybody's turn comes.
 type gate struct {
-	capacity int
+	capacity map[roomKind]int
 	wake     func(types.NamespacedName)
 
 	mu    sync.Mutex
-	rooms map[string]*room
-	// woken are those who were woken and have not entered yet, by what they waited for.
-	woken map[types.NamespacedName]string
+	rooms map[room]*occupancy
+	// waiting are those who were turned away, kept the places of those who were woken and have not entered yet.
+	waiting map[types.NamespacedName]waiter
+	kept    map[types.NamespacedName]*place
 }
 
+// room is where passes of one kind meet: at an account, at a Secret Server.
 type room struct {
+	kind roomKind
+	key  string
+}
+
+type roomKind uint8
+
+const (
+	ofAccount    roomKind = iota // logins
+	ofServer                     // requests to one Secret Server
+	ofNamespace                  // requests of one namespace's sessions
+	ofUnproven                   // requests to all Secret Servers that are not known to answer
+	ofRevocation                 // revocations everywhere
+)
+
+// occupancy is who is in a room, those included for whom a place is kept, and who waits for it. As long as there is a place,
+// nobody waits.
+type occupancy struct {
 	inside  int
 	waiting []waiter // in the order of their turns
-	known   map[types.NamespacedName]bool
 }
 
-// waiter is who waits at a gate.
+// waiter is who waits at a gate. It stands before one room that is full, whichever others it asked for.
 type waiter struct {
-	name    types.NamespacedName
-	expires time.Time // of the token in its target; zero: it has none
+	name     types.NamespacedName
+	neededBy time.Time
+	rooms    []room
+	before   room
 }
 
-func newGate(capacity int, wake func(types.NamespacedName)) *gate {
-	return &gate{capacity: capacity, wake: wake, rooms: map[string]*room{}, woken: map[types.NamespacedName]string{}}
-}
+// place is one in each of some rooms.
+type place struct{ rooms []room }
 
-// enter reports whether who, whose token expires then, may pass. If so, leave must be called once; if not, who will be
-// woken.
-func (g *gate) enter(key string, who types.NamespacedName, expires time.Time) (leave func(), ok bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	r := g.rooms[key]
-	if r == nil {
-		r = &room{known: map[types.NamespacedName]bool{}}
-		g.rooms[key] = r
+func newGate(capacity map[roomKind]int, wake func(types.NamespacedName)) *gate {
+	return &gate{
+		capacity: capacity, wake: wake,
+		rooms:   map[room]*occupancy{},
+		waiting: map[types.NamespacedName]waiter{},
+		kept:    map[types.NamespacedName]*place{},
 	}
-	if r.inside >= g.capacity {
-		r.wait(waiter{who, expires})
+}
+
+// enter takes a place in all of these rooms for who, which needs a token by then, or in none. If it did, leave must be called;
+// if not, who will be woken.
+func (g *gate) enter(who types.NamespacedName, neededBy time.Time, rooms ...room) (leave func(), ok bool) {
+	g.mu.Lock()
+	freed := g.giveBack(who)
+	ok = g.admits(rooms)
+	if ok {
+		g.forget(who)
+		g.take(rooms)
+	} else {
+		g.wait(waiter{name: who, neededBy: neededBy, rooms: rooms})
+	}
+	g.wakeUnlock(g.fill(freed))
+	if !ok {
 		return nil, false
 	}
-	r.forget(who)
-	if g.woken[who] == key {
-		delete(g.woken, who)
-	}
-	r.inside++
-	return func() { g.leave(key) }, true
+	return sync.OnceFunc(func() { g.leave(rooms) }), true
 }
 
-// wait keeps a place in the order of the turns.
-func (r *room) wait(w waiter) {
-	if r.known[w.name] {
-		return
+func (g *gate) leave(rooms []room) {
+	g.mu.Lock()
+	g.vacate(rooms)
+	g.wakeUnlock(g.fill(rooms))
+}
+
+// turn begins a pass of who. The result ends it: the place that was kept for that pass, if it has not been taken, goes to the next.
+// One that has been kept since will have a pass of its own, for which who was woken.
+func (g *gate) turn(who types.NamespacedName) (end func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	mine := g.kept[who]
+	if mine == nil {
+		return func() {}
 	}
-	r.known[w.name] = true
-	at, _ := slices.BinarySearchFunc(r.waiting, w, func(other, w waiter) int {
-		if other.expires.After(w.expires) {
+	return func() {
+		g.mu.Lock()
+		var freed []room
+		if g.kept[who] == mine {
+			freed = g.giveBack(who)
+		}
+		g.wakeUnlock(g.fill(freed))
+	}
+}
+
+// wakeUnlock wakes these once others may enter.
+func (g *gate) wakeUnlock(names []types.NamespacedName) {
+	g.mu.Unlock()
+	for _, name := range names {
+		g.wake(name)
+	}
+}
+
+// giveBack ends the keeping of who's place, and returns the rooms where it was.
+func (g *gate) giveBack(who types.NamespacedName) []room {
+	mine := g.kept[who]
+	if mine == nil {
+		return nil
+	}
+	delete(g.kept, who)
+	g.vacate(mine.rooms)
+	return mine.rooms
+}
+
+func (g *gate) full(r room) bool {
+	o := g.rooms[r]
+	return o != nil && o.inside >= g.capacity[r.kind]
+}
+
+func (g *gate) admits(rooms []room) bool { return !slices.ContainsFunc(rooms, g.full) }
+
+func (g *gate) take(rooms []room) {
+	for _, r := range rooms {
+		g.at(r).inside++
+	}
+}
+
+func (g *gate) vacate(rooms []room) {
+	for _, r := range rooms {
+		g.rooms[r].inside--
+	}
+}
+
+func (g *gate) at(r room) *occupancy {
+	o := g.rooms[r]
+	if o == nil {
+		o = &occupancy{}
+		g.rooms[r] = o
+	}
+	return o
+}
+
+// wait puts w before the first of its rooms that is full. Who waits already keeps its place in the order.
+func (g *gate) wait(w waiter) {
+	if was, ok := g.waiting[w.name]; ok {
+		if was.neededBy.Equal(w.neededBy) && slices.Equal(was.rooms, w.rooms) {
+			return
+		}
+		g.forget(w.name)
+	}
+	w.before = w.rooms[slices.IndexFunc(w.rooms, g.full)]
+	g.waiting[w.name] = w
+	o := g.at(w.before)
+	at, _ := slices.BinarySearchFunc(o.waiting, w, func(other, w waiter) int {
+		if other.neededBy.After(w.neededBy) {
 			return 1
 		}
 		return -1 // also of the same time: behind those who came before
 	})
-	r.waiting = slices.Insert(r.waiting, at, w)
+	o.waiting = slices.Insert(o.waiting, at, w)
 }
 
-func (r *room) forget(who types.NamespacedName) {
-	if r.known[who] {
-		delete(r.known, who)
-		r.waiting = slices.DeleteFunc(r.waiting, func(w waiter) bool { return w.name == who })
+// forget ends the waiting of who.
+func (g *gate) forget(who types.NamespacedName) {
+	if w, ok := g.waiting[who]; ok {
+		delete(g.waiting, who)
+		o := g.rooms[w.before]
+		o.waiting = slices.DeleteFunc(o.waiting, func(w waiter) bool { return w.name == who })
 	}
 }
 
-func (g *gate) leave(key string) {
-	g.mu.Lock()
-	g.rooms[key].inside--
-	g.mu.Unlock()
-	g.wakeNext(key)
-}
-
-// settle ends the turn of who: if it was woken and did not enter after all, the next one is woken.
-func (g *gate) settle(who types.NamespacedName) {
-	g.mu.Lock()
-	key, ok := g.woken[who]
-	delete(g.woken, who)
-	g.mu.Unlock()
-	if ok {
-		g.wakeNext(key)
-	}
-}
-
-// wakeNext wakes the one whose turn it is, if there is a place.
-func (g *gate) wakeNext(key string) {
-	if next, ok := g.next(key); ok {
-		g.wake(next)
-	}
-}
-
-func (g *gate) next(key string) (types.NamespacedName, bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	r := g.rooms[key]
-	if r == nil || r.inside >= g.capacity {
-		return types.NamespacedName{}, false
-	}
-	if len(r.waiting) == 0 {
-		if r.inside == 0 {
-			delete(g.rooms, key)
+// fill keeps what is free in these rooms for those whose turn it is, and returns them.
+func (g *gate) fill(rooms []room) (woken []types.NamespacedName) {
+	for _, r := range rooms {
+		o := g.rooms[r]
+		for o != nil && !g.full(r) && len(o.waiting) > 0 {
+			next := o.waiting[0]
+			o.waiting[0] = waiter{} // what it points to
+			o.waiting = o.waiting[1:]
+			delete(g.waiting, next.name)
+			if !g.admits(next.rooms) {
+				g.wait(next) // before another of its rooms
+				continue
+			}
+			g.take(next.rooms)
+			g.kept[next.name] = &place{next.rooms}
+			woken = append(woken, next.name)
 		}
-		return types.NamespacedName{}, false
+		if o != nil && o.inside == 0 {
+			delete(g.rooms, r)
+		}
 	}
-	next := r.waiting[0].name
-	r.waiting = r.waiting[1:]
-	delete(r.known, next)
-	g.woken[next] = key
-	return next, true
+	return woken
 }

@@ -90,7 +90,7 @@ func (p *pass) refreshFailed(ctx context.Context, err error) error {
 // logIn runs the password grant, with the account to itself.
 func (p *pass) logIn(ctx context.Context) error {
 	l := p.login
-	leaveAccount, ok := p.logins.enter(l.account, p.name(), p.tokenExpiresAt())
+	leaveAccount, ok := p.logins.enter(p.name(), p.neededBy(), room{ofAccount, l.account})
 	if !ok {
 		p.busy = true
 		p.release()

@@ -42,13 +42,10 @@ type departure struct {
 	concluded bool
 }
 
-// everywhere is the gate's one room.
-const everywhere = ""
-
 // newRevocations takes half of the workers at most.
 func newRevocations(workers int, wake func(types.NamespacedName)) *revocations {
 	return &revocations{
-		gate:       newGate(max(workers/2, 1), wake),
+		gate:       newGate(map[roomKind]int{ofRevocation: max(workers/2, 1)}, wake),
 		silent:     map[string]time.Time{},
 		departures: map[types.NamespacedName]*departure{},
 	}

@@ -105,8 +105,7 @@ func departing(t *testing.T, revoked map[string]string) *pass {
 	r := &Reconciler{
 		clock:       testingclock.NewFakeClock(morning),
 		dial:        func(e secretserver.Endpoint) (SecretServer, error) { return vaults{at: e.URL, revoked: revoked}, nil },
-		requests:    newGate(1, nil),
-		tenants:     newGate(1, nil),
+		places:      newGate(map[roomKind]int{ofServer: 1, ofNamespace: 1}, nil),
 		revocations: newRevocations(1, nil),
 		bundles:     newBundles(),
 		metrics:     m,
@@ -188,14 +187,14 @@ func TestARevocationThatFindsNoPlaceIsMadeLater(t *testing.T) {
 	p.state.record = p.state.stored.Record
 	for name, gate := range map[string]struct {
 		*gate
-		key string
+		room room
 	}{
-		"of all revocations":     {p.revocations.gate, everywhere},
-		"of that server's calls": {p.requests, "vault.example.com:443"},
+		"of all revocations":     {p.revocations.gate, room{kind: ofRevocation}},
+		"of that server's calls": {p.places, room{ofServer, "vault.example.com:443"}},
 	} {
 		p.busy = false
 		gate.wake = func(types.NamespacedName) {}
-		leave, _ := gate.enter(gate.key, types.NamespacedName{Name: "another"}, noon)
+		leave, _ := gate.enter(types.NamespacedName{Name: "another"}, noon, gate.room)
 		if err := p.revoke(t.Context()); err != nil {
 			t.Fatal(err)
 		}

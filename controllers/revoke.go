@@ -23,7 +23,7 @@ type ending struct {
 
 // revoke makes one attempt for each token of a session on its way out. The outcome is told when the session is let go.
 func (p *pass) revoke(ctx context.Context) error {
-	leave, ok := p.revocations.enter(everywhere, p.name(), p.tokenExpiresAt())
+	leave, ok := p.revocations.enter(p.name(), p.neededBy(), room{kind: ofRevocation})
 	if !ok {
 		p.busy = true
 		return nil
@@ -98,7 +98,7 @@ func (p *pass) end(ctx context.Context, t liveToken) (*ending, error) {
 	case err != nil:
 		return nil, err
 	}
-	leave, ok := p.enter(door{p.tenants, p.session.Namespace}, door{p.requests, origin})
+	leave, ok := p.places.enter(p.name(), p.neededBy(), room{ofServer, origin}, room{ofNamespace, p.session.Namespace})
 	if !ok {
 		return nil, nil //nolint:nilnil // there is no free place
 	}

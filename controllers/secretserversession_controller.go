@@ -51,11 +51,9 @@ type Reconciler struct {
 
 	accounts     *accounts
 	codes        *codes
-	logins       *gate // per account
-	requests     *gate // per Secret Server
+	logins       *gate // to an account
+	places       *gate // among the requests to Secret Servers
 	revocations  *revocations
-	tenants      *gate // per namespace
-	unproven     *gate // for Secret Servers that are not known to answer
 	outages      *outages
 	bundles      *bundles
 	expectations *expectations
@@ -76,11 +74,8 @@ var errUnsettled = errors.New("the session did not settle within one pass")
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	end := r.liveness.begin(request.NamespacedName)
 	defer end()
-	defer r.logins.settle(request.NamespacedName)
-	defer r.requests.settle(request.NamespacedName)
-	defer r.revocations.settle(request.NamespacedName)
-	defer r.unproven.settle(request.NamespacedName)
-	defer r.tenants.settle(request.NamespacedName)
+	endTurn := r.turn(request.NamespacedName)
+	defer endTurn()
 	p, err := r.observe(ctx, request.NamespacedName)
 	// One on its way out waits for a place to revoke, and will not ask for a grant.
 	defer func() { r.outages.settle(request.NamespacedName, p != nil && p.busy && p.departure == nil) }()
@@ -108,11 +103,21 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, err
 	}
 	if plan.Obstacle == session.BackingOff {
-		r.outages.keep(p.vantage, p.name(), p.tokenExpiresAt())
+		r.outages.keep(p.vantage, p.name(), p.neededBy())
 	}
 	result := p.requeue(plan)
 	result.Priority = new(ordinary) // left out, it would keep that of this pass
 	return result, nil
+}
+
+// turn begins a pass at all gates; the result ends it.
+func (r *Reconciler) turn(who types.NamespacedName) (end func()) {
+	ends := [...]func(){r.logins.turn(who), r.places.turn(who), r.revocations.turn(who)}
+	return func() {
+		for _, end := range ends {
+			end()
+		}
+	}
 }
 
 // run decides and acts until there is nothing more to do now.
