@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -25,32 +23,13 @@ func (r *run) saveProfiles(ctx context.Context, w *world) error {
 	for _, profile := range []struct{ file, query string }{
 		{"cpu.pprof", fmt.Sprintf("profile?seconds=%d", seconds)}, {"heap.pprof", "heap"}, {"allocs.pprof", "allocs"},
 	} {
-		if err := fetch(ctx, "http://"+address+"/debug/pprof/"+profile.query, filepath.Join(w.logs, profile.file)); err != nil {
+		content, err := ask(ctx, http.MethodGet, "http://"+address+"/debug/pprof/"+profile.query, nil)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(w.logs, profile.file), content, 0o600)
+		}
+		if err != nil {
 			return fmt.Errorf("profile the operator: %w", err)
 		}
 	}
 	return nil
-}
-
-// fetch saves what an address answers.
-func fetch(ctx context.Context, url, path string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		return err
-	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	answer, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", url, answer.Status)
-	}
-	file, err := os.Create(path) //nolint:gosec // below the directory of results
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(file, answer.Body)
-	return errors.Join(err, file.Close())
 }

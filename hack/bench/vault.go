@@ -2,12 +2,10 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -123,26 +121,9 @@ func (v *vault) setPassword(ctx context.Context, account, rotations int) error {
 
 // call asks the control API.
 func (v *vault) call(ctx context.Context, method, path string, body, into any) error {
-	text, err := json.Marshal(body)
-	if err != nil {
+	answer, err := ask(ctx, method, v.Control+path, jsonOf(body))
+	if err != nil || into == nil {
 		return err
 	}
-	request, err := http.NewRequestWithContext(ctx, method, v.Control+path, bytes.NewReader(text))
-	if err != nil {
-		return err
-	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	answer, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		said, err := io.ReadAll(io.LimitReader(answer.Body, 1<<10))
-		return errors.Join(fmt.Errorf("%s %s: %s: %s", method, path, answer.Status, said), err)
-	}
-	if into == nil {
-		return nil
-	}
-	return json.NewDecoder(answer.Body).Decode(into)
+	return json.Unmarshal(answer, into)
 }
