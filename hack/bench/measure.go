@@ -101,6 +101,29 @@ func (s sample) median() float64 {
 	return float64(sorted[len(sorted)/2])
 }
 
+// mean is what it held on average.
+func (s sample) mean() float64 {
+	var sum float64
+	for _, rss := range s.rss {
+		sum += float64(rss)
+	}
+	return sum / float64(max(len(s.rss), 1))
+}
+
+// sampleLong looks at a process every second for a while, and tells each minute how it goes.
+func (r *run) sampleLong(ctx context.Context, part string, pid int, length time.Duration) (sample, error) {
+	var whole sample
+	for end := time.Now().Add(length); ; {
+		s, err := sampleMemory(ctx, pid, min(time.Minute, time.Until(end)))
+		whole.rss, whole.peak = append(whole.rss, s.rss...), max(whole.peak, s.peak)
+		left := time.Until(end).Round(time.Second)
+		if err != nil || left <= 0 {
+			return whole, err
+		}
+		r.say("%s: %v to go; memory %.1f MiB", part, left, mib(s.median()))
+	}
+}
+
 // sampleMemory looks at a process every second for a while.
 func sampleMemory(ctx context.Context, pid int, length time.Duration) (sample, error) {
 	var s sample

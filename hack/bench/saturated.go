@@ -87,7 +87,7 @@ func (r *run) saturate(ctx context.Context, w *world) error {
 	if err := f.begin(ctx, w, sessions, saturatedPercent); err != nil {
 		return err
 	}
-	if err := pause(ctx, 2*soonDue); err != nil { // until the first are due, and the queue is full
+	if err := pause(ctx, soonDue); err != nil { // until all are due that had not been so before, and the queue is full
 		return err
 	}
 	got, memory, inside, err := r.watchSaturated(ctx, w, s)
@@ -115,7 +115,7 @@ func (r *run) watchSaturated(ctx context.Context, w *world, s *subject) (got spa
 	}
 	profiled := make(chan error, 1)
 	go func() { profiled <- r.saveProfiles(ctx, w) }()
-	memory, err = sampleMemory(ctx, s.ID(), r.saturated)
+	memory, err = r.sampleLong(ctx, partSaturated, s.ID(), r.saturated)
 	if err != nil {
 		return got, memory, inside, err
 	}
@@ -124,8 +124,7 @@ func (r *run) watchSaturated(ctx context.Context, w *world, s *subject) (got spa
 		return got, memory, inside, err
 	}
 	inside, err = s.look(ctx)
-	inside.reconciles -= earlier.reconciles
-	return before.until(after), memory, inside, errors.Join(err, <-profiled)
+	return before.until(after), memory, inside.since(earlier), errors.Join(err, <-profiled)
 }
 
 // begin makes a fleet of its first sessions, and waits until they are Ready.
@@ -157,7 +156,6 @@ func (r *run) tellSaturated(sessions int, got span, first, second yardstick, mem
 	api := (first.perThousand(first.api) + second.perThousand(second.api)) / 2
 	per := func(n int) float64 { return float64(n) / float64(max(got.refreshes, 1)) }
 	writes, edge := got.perRefresh(got.requests.writes())
-	quarter := max(len(memory.rss)/4, 1)
 	r.tell(partSaturated, sessions,
 		figure{What: "throughput", Value: got.rate() / rate, Unit: ratio}.atLeast(0.85).timed().
 			with("%.0f refreshes/s; bare client %.0f before, %.0f after", got.rate(), first.rate(), second.rate()),
@@ -168,17 +166,33 @@ func (r *run) tellSaturated(sessions int, got span, first, second yardstick, mem
 			with("%.2f s per 1,000; with the bare client %.2f", got.perThousand(got.api), api),
 		figure{What: "CPU of etcd per 1,000 refreshes", Value: got.perThousand(got.db), Unit: "s"}.timed(),
 		figure{What: "Kubernetes requests per refresh", Value: writes}.atMost(4+edge).atLeast(4-edge).with("%s", got.requests),
-		figure{What: "of those GET or LIST", Value: per(got.requests.reads())}.exactly(0),
+		figure{What: "of those GET or LIST", Value: per(got.requests.reads())}.exactly(0).with("%s", inside.gets()),
 		figure{What: "HTTPS requests per refresh", Value: 1 + per(got.others+got.logins)}.exactly(1).with("%d refreshes", got.refreshes),
 		figure{What: "TCP connections to Secret Server", Value: float64(got.connections)}.atMost(endpointConcurrency).
 			with("for %d grants; %d at a time", got.refreshes, endpointConcurrency),
 		figure{What: "memory, resident", Value: mib(memory.median()), Unit: "MiB"}.atMost(memoryBound(sessions, 0)).
 			with("peak %.1f MiB, heap in use %.1f MiB", mib(float64(memory.peak)), mib(inside.heap)),
-		figure{What: "its growth, last quarter over first", Value: (sample{rss: memory.rss[len(memory.rss)-quarter:]}.median()) /
-			(sample{rss: memory.rss[:quarter]}.median()), Unit: "x"}.with("in %.0f s", got.took.Seconds()),
+		r.growth(memory),
 		figure{What: "passes per refresh", Value: inside.reconciles / float64(max(got.refreshes, 1))}.timed(),
 		figure{What: "goroutines", Value: inside.goroutines},
 	)
+}
+
+// longEnough is how long memory must be watched for its growth to say something: garbage comes and goes meanwhile.
+const longEnough = 10 * time.Minute
+
+// growth compares the memory of the last fifth of the time with that of the second: in the first, a process still takes what it
+// will go on to need.
+func (r *run) growth(memory sample) figure {
+	fifth := max(len(memory.rss)/5, 1)
+	early, late := sample{rss: memory.rss[min(fifth, len(memory.rss)-1):][:fifth]}.mean(), sample{rss: memory.rss[len(memory.rss)-fifth:]}.mean()
+	apart := r.saturated * 3 / 5
+	f := figure{What: "its growth, last fifth over second", Value: late / early, Unit: "x"}.timed().
+		with("from %.1f to %.1f MiB in %v: %+.1f MiB an hour", mib(early), mib(late), apart, mib(late-early)/apart.Hours())
+	if r.saturated >= longEnough {
+		return f.atMost(1.05)
+	}
+	return f
 }
 
 // endpointConcurrency is the operator's default: requests at a time to one Secret Server.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"strings"
 	"time"
@@ -78,6 +79,22 @@ type inner struct {
 	goroutines, heap float64 // heap in use, in bytes
 	reconciles       float64
 	requests         map[string]float64 // to the API server, by HTTP method
+}
+
+// since are the figures of the time after others: those that are counted, less what was counted by then.
+func (in inner) since(before inner) inner {
+	in.reconciles -= before.reconciles
+	in.requests = maps.Clone(in.requests)
+	for method, count := range before.requests {
+		in.requests[method] -= count
+	}
+	return in
+}
+
+// gets tells how many requests the operator knows of that read. If kube-apiserver has counted more than those, they were
+// somebody else's.
+func (in inner) gets() string {
+	return fmt.Sprintf("the operator itself has counted %.0f, watches begun included", in.requests["GET"])
 }
 
 // look reads the operator's metrics page.
