@@ -176,7 +176,7 @@ bench-build: build
 	cd hack/bench && CGO_ENABLED=0 ../progress.sh compiling go build -trimpath -o ../../bin/bench .
 
 .PHONY: bench
-bench: bench-build ## Measure what the operator costs, against a bare client: half an hour on two cores (BENCH_ARGS).
+bench: bench-build ## Measure what the operator costs, against a bare client: 20 minutes on two cores (BENCH_ARGS).
 	@assets=$$(hack/controlplane/build.sh) && KUBEBUILDER_ASSETS=$$assets exec bin/bench -strict $(BENCH_ARGS)
 
 .PHONY: bench-smoke

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -25,8 +24,6 @@ const (
 	// The ConfigMap that holds the CA of Secret Server.
 	caName = "vault-ca"
 	caKey  = "ca.crt"
-	// foreignSize is that of a Secret which is not the operator's, in bytes.
-	foreignSize = 4 << 10
 )
 
 func accountName(account int) string { return fmt.Sprintf("svc-%05d", account) }
@@ -118,10 +115,13 @@ func (f *fleet) grow(ctx context.Context, size int, percent int32) error {
 	})
 }
 
-// renew asks each session for one renewal.
-func (f *fleet) renew(ctx context.Context, request string) error {
+// nth is the n-th of so many sessions that are spread over the fleet.
+func (f *fleet) nth(n, of int) int { return n * f.size / of }
+
+// renew asks so many sessions for one renewal each.
+func (f *fleet) renew(ctx context.Context, count int, request string) error {
 	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, api.AnnotationRefreshRequested, request)
-	return each(ctx, f.size, func(ctx context.Context, i int) error { return f.patch(ctx, i, patch) })
+	return each(ctx, count, func(ctx context.Context, i int) error { return f.patch(ctx, f.nth(i, count), patch) })
 }
 
 // patch merges something into a session.
@@ -137,25 +137,6 @@ func (f *fleet) disband(ctx context.Context) error {
 		in := client.InNamespace(f.namespace(i))
 		return errors.Join(
 			f.client.DeleteAllOf(ctx, &api.SecretServerSession{}, in), f.client.DeleteAllOf(ctx, &corev1.Secret{}, in))
-	})
-}
-
-// strangers makes Secrets that are not the operator's.
-func strangers(ctx context.Context, c client.Client, count int) error {
-	const namespace = "strangers"
-	if err := c.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
-		return err
-	}
-	content := []byte(strings.Repeat("x", foreignSize))
-	return each(ctx, count, func(ctx context.Context, i int) error {
-		return c.Create(ctx, &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{
-				Namespace: namespace, Name: fmt.Sprintf("release-%05d", i),
-				Labels:      map[string]string{"app.kubernetes.io/name": "stranger", "owner": "helm", "status": "deployed"},
-				Annotations: map[string]string{"example.com/checksum": strings.Repeat("0", 64)},
-			},
-			Data: map[string][]byte{"release": content},
-		})
 	})
 }
 

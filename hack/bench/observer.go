@@ -231,13 +231,13 @@ func (o *observer) readiness(ctx context.Context, f *fleet, from int, most time.
 	return first, last, err
 }
 
-// allRenewed waits until each session of a fleet was refreshed since forget.
-func (o *observer) allRenewed(ctx context.Context, f *fleet, most time.Duration) error {
-	return await(ctx, most, fmt.Sprintf("%d sessions are renewed", f.size), func(context.Context) (bool, error) {
+// allRenewed waits until so many sessions, spread over a fleet, were each refreshed since forget.
+func (o *observer) allRenewed(ctx context.Context, f *fleet, count int, most time.Duration) error {
+	return await(ctx, most, fmt.Sprintf("%d sessions are renewed", count), func(context.Context) (bool, error) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		for i := range f.size {
-			if o.renewed[f.name(i)] == 0 {
+		for i := range count {
+			if o.renewed[f.name(f.nth(i, count))] == 0 {
 				return false, nil
 			}
 		}

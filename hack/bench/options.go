@@ -27,6 +27,9 @@ var allParts = []string{ //nolint:gochecknoglobals // a constant
 	partSaturated, partSteady, partHerd, partIdle, partReaction, partRestart, partForeign, partShards,
 }
 
+// reported is the order of the report. Whatever needs sessions tells of their start.
+var reported = append([]string{partSmoke, partStart}, allParts...) //nolint:gochecknoglobals // a constant
+
 // options are what the command line says.
 type options struct {
 	parts     []string
@@ -55,7 +58,7 @@ func parse(arguments []string, stderr io.Writer) (options, error) {
 	set.IntVar(&o.foreign, "foreign", 30000, "Secrets of 4 KiB that are not the operator's")
 	set.DurationVar(&o.saturated, "saturated", time.Minute, "how long to measure under saturation; 30m shows whether memory grows")
 	set.DurationVar(&o.steady, "steady", time.Minute, "how long to measure at each number of sessions")
-	set.DurationVar(&o.idle, "idle", 3*time.Minute, "how long to watch that nothing happens")
+	set.DurationVar(&o.idle, "idle", 5*time.Minute, "how long to watch at least that nothing happens")
 	set.IntVar(&o.reactions, "reactions", 200, "how many targets to edit, and to delete")
 	set.BoolVar(&o.smoke, "smoke", false, "only count, with few sessions: a minute or two")
 	set.BoolVar(&o.strict, "strict", false, "fail on ratios too, which takes a quiet machine")
@@ -104,5 +107,6 @@ func (o options) wants(parts ...string) bool {
 	return slices.ContainsFunc(parts, func(part string) bool { return slices.Contains(o.parts, part) })
 }
 
-// largest is the greatest number of sessions.
-func (o options) largest() int { return o.sizes[len(o.sizes)-1] }
+// largest is the greatest number of sessions, and smaller are the others.
+func (o options) largest() int   { return o.sizes[len(o.sizes)-1] }
+func (o options) smaller() []int { return o.sizes[:len(o.sizes)-1] }

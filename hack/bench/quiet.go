@@ -6,57 +6,19 @@ import (
 	"time"
 )
 
-// quiet are the steps that need a time when nothing is due.
-func (x *scaling) quiet() []func(context.Context) error {
-	var steps []func(context.Context) error
-	if x.wants(partIdle, partReaction, partRestart) {
-		steps = append(steps, x.calm)
-	}
-	for _, step := range []struct {
-		part    string
-		measure func(context.Context) error
-	}{{partIdle, x.idle}, {partReaction, x.react}, {partRestart, x.restart}} {
-		if x.wants(step.part) {
-			steps = append(steps, step.measure)
-		}
-	}
-	return steps
-}
-
-// calm waits until the sessions of the sizes before have come due, with their short tokens, and have long ones too.
-func (x *scaling) calm(ctx context.Context) error {
-	x.say("idle: waiting until nothing is due any more")
-	for begun := time.Now(); time.Since(begun) < patienceFor(x.fleet.size); {
-		before, err := x.vault.stats(ctx)
-		if err != nil {
-			return err
-		}
-		if err := pause(ctx, 2*quietLength); err != nil {
-			return err
-		}
-		after, err := x.vault.stats(ctx)
-		if err != nil {
-			return err
-		}
-		if after.Granted("refresh") == before.Granted("refresh") && after.Granted("password") == before.Granted("password") {
-			return nil
-		}
-	}
-	return errRestless
-}
-
-// errRestless is a fleet that goes on asking for grants though none of its tokens ends soon.
-var errRestless = errors.New("sessions with long tokens go on asking for grants")
-
-// idle watches that nothing happens.
+// idle watches that nothing happens. Meanwhile it lets the others be measured: what they need of the machine can only make an
+// idle operator look worse, and it takes nothing of theirs.
 func (x *scaling) idle(ctx context.Context) error {
 	size := x.fleet.size
-	x.say("idle: watching %d sessions for %v", size, x.options.idle)
+	if err := x.calm(ctx); err != nil {
+		return err
+	}
+	x.say("idle: watching %d sessions for %v at least, while others are measured", size, x.options.idle)
 	before, err := x.now(ctx, x.subject)
 	if err != nil {
 		return err
 	}
-	memory, err := sampleMemory(ctx, x.subject.ID(), x.options.idle)
+	memory, err := x.sampleBeside(ctx)
 	if err != nil {
 		return err
 	}
@@ -74,6 +36,20 @@ func (x *scaling) idle(ctx context.Context) error {
 			"peak %.1f MiB", mib(float64(memory.peak))),
 	)
 	return nil
+}
+
+// sampleBeside looks at the idle operator's memory while the others are measured. It returns when both are done.
+func (x *scaling) sampleBeside(ctx context.Context) (sample, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	others := make(chan error, 1)
+	go func() { others <- x.others(ctx) }()
+	memory, err := sampleMemory(ctx, x.subject.ID(), x.options.idle)
+	if err != nil {
+		cancel() // who waits for the others in vain
+	}
+	x.say("idle: watched for %v", x.options.idle)
+	return memory, errors.Join(err, <-others)
 }
 
 // restart ends the operator and starts it again.

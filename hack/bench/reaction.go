@@ -13,7 +13,7 @@ import (
 
 const (
 	// betweenReactions keeps one from the next.
-	betweenReactions = 50 * time.Millisecond
+	betweenReactions = 20 * time.Millisecond
 	// reactionPatience bounds the wait for one.
 	reactionPatience = time.Minute
 )
@@ -48,8 +48,9 @@ func (x *scaling) react(ctx context.Context) error {
 // disturb does something to the targets of sessions spread over the fleet, and returns how long each stayed so.
 func (x *scaling) disturb(ctx context.Context, do func(context.Context, *corev1.Secret) (func(target) bool, error)) ([]time.Duration, error) {
 	var times []time.Duration
-	for i := range min(x.reactions, x.fleet.size) {
-		name := x.fleet.name(i * x.fleet.size / min(x.reactions, x.fleet.size))
+	count := min(x.reactions, x.fleet.size)
+	for i := range count {
+		name := x.fleet.name(x.fleet.nth(i, count))
 		begun := time.Now()
 		repaired, err := do(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name}})
 		if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -120,6 +122,13 @@ func (r *report) missed(strict bool) int {
 	return count
 }
 
+// arrange puts the figures in the order of the parts: some of these are measured while another one is.
+func (r *report) arrange() {
+	slices.SortStableFunc(r.Figures, func(a, b figure) int {
+		return cmp.Compare(slices.Index(reported, a.Part), slices.Index(reported, b.Part))
+	})
+}
+
 // table is the whole in Markdown.
 func (r *report) table() string {
 	var b strings.Builder
@@ -148,6 +157,7 @@ func (r *report) write(o options, out io.Writer) error {
 		return nil
 	}
 	r.Took = time.Since(r.Started).Round(time.Second)
+	r.arrange()
 	figures, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ type run struct {
 
 	progress io.Writer
 	report   report
+	bare     *yardstick // nil until it is measured for a fleet
 }
 
 // do measures. What it has found by then is in the report also if it fails.
@@ -28,8 +29,27 @@ func (r *run) do(ctx context.Context) error {
 			return err
 		}
 	}
-	if r.wants(partSteady, partHerd, partIdle, partReaction, partRestart, partForeign) {
-		if err := r.within(ctx, "scale", r.largest(), (*run).scale); err != nil {
+	if r.wants(partSteady, partIdle, partReaction, partRestart, partForeign) {
+		if err := r.within(ctx, "largest", r.largest(), (*run).scaleLargest); err != nil {
+			return err
+		}
+	}
+	if r.wants(partIdle) {
+		return nil // which has measured the others beside
+	}
+	return r.others(ctx)
+}
+
+// others measures what has worlds of its own, and leaves room for a fleet that has nothing to do. That takes a percent of the
+// machine; the longest part and these need not wait for each other.
+func (r *run) others(ctx context.Context) error {
+	if smaller := r.smaller(); r.wants(partSteady) && len(smaller) > 0 {
+		if err := r.within(ctx, "smaller", smaller[len(smaller)-1], (*run).scaleSmaller); err != nil {
+			return err
+		}
+	}
+	if r.wants(partHerd) {
+		if err := r.within(ctx, partHerd, r.herd, (*run).gather); err != nil {
 			return err
 		}
 	}

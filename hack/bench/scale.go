@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -18,15 +18,20 @@ const (
 	leastLifetime = 8 * time.Second
 	// quietLifetime is longer than any run.
 	quietLifetime = 24 * time.Hour
-	// quietLength is how long to look that nothing comes after a restart, and how long to let things calm down.
+	// quietLength is how long to look that nothing comes after a restart.
 	quietLength = 10 * time.Second
+	// settling is how long to let things calm down before measuring.
+	settling = 5 * time.Second
+	// partStart is measured wherever sessions are made for something else.
+	partStart = "start"
 )
 
-// scaling is a world in which the number of sessions grows.
+// scaling is a world with a fleet that grows, an operator that serves it, and somebody who looks on.
 type scaling struct {
 	*run
 	*world
 
+	percent  int32 // of the lifetime, after which the sessions renew
 	bare     yardstick
 	fleet    *fleet
 	observer *observer
@@ -35,65 +40,72 @@ type scaling struct {
 	foreign  int
 }
 
-// scale measures the operator at one size after the other.
-func (r *run) scale(ctx context.Context, w *world) error {
-	x := &scaling{run: r, world: w}
+// open starts an operator for an empty fleet. The first time in a run, it has the bare client work before.
+func (r *run) open(ctx context.Context, w *world, percent int32) (*scaling, error) {
+	if r.bare == nil {
+		y, err := r.measureBare(ctx, w, "bare", bareLength/3)
+		if err != nil {
+			return nil, err
+		}
+		r.bare = &y
+	}
+	x := &scaling{run: r, world: w, percent: percent, bare: *r.bare}
 	var err error
-	if x.bare, err = r.measureBare(ctx, w, "bare", bareLength); err != nil {
-		return err
-	}
 	if x.fleet, err = w.fleet(ctx, "bench"); err != nil {
+		return nil, err
+	}
+	if x.observer, err = w.observe(ctx, int(percent)); err != nil {
+		return nil, err
+	}
+	x.subject, err = w.startOperator(ctx, "operator")
+	return x, err
+}
+
+// close ends the operator, in order, and the looking on.
+func (x *scaling) close() error { return errors.Join(x.subject.Stop(), x.observer.close()) }
+
+// scaleSmaller measures the operator at one size after the other, but for the largest.
+func (r *run) scaleSmaller(ctx context.Context, w *world) error {
+	x, err := r.open(ctx, w, percent)
+	if err != nil {
 		return err
 	}
-	if x.observer, err = w.observe(ctx, percent); err != nil {
-		return err
-	}
-	if x.subject, err = w.startOperator(ctx, "operator"); err != nil {
-		return err
-	}
-	sizes := slices.Clone(r.sizes)
-	if r.wants(partHerd) {
-		sizes = append(sizes, min(r.herd, r.largest()))
-	}
-	slices.Sort(sizes)
-	for _, size := range slices.Compact(sizes) {
-		if err := x.at(ctx, size); err != nil {
+	for _, size := range r.smaller() {
+		if err := x.start(ctx, size, lifetimeFor(size)); err != nil {
+			return fmt.Errorf("%d sessions: %w", size, err)
+		}
+		if err := x.steadily(ctx); err != nil {
 			return fmt.Errorf("%d sessions: %w", size, err)
 		}
 	}
-	if err := x.subject.Stop(); err != nil {
-		return err
-	}
-	return x.observer.close()
+	return x.close()
 }
 
-// at grows to a size, and measures what is to be measured there.
-func (x *scaling) at(ctx context.Context, size int) error {
-	herd := x.wants(partHerd) && size == min(x.herd, x.largest())
-	last := size == x.largest()
-	lifetime := lifetimeFor(size)
-	if last && !herd {
-		lifetime = quietLifetime
+// scaleLargest measures the operator with as many sessions as there are at most, and all that wants so many. They have long
+// tokens until sessions are wanted that are due.
+func (r *run) scaleLargest(ctx context.Context, w *world) error {
+	x, err := r.open(ctx, w, percent)
+	if err != nil {
+		return err
 	}
-	steps := []func(context.Context) error{func(ctx context.Context) error { return x.start(ctx, size, lifetime) }}
-	if herd {
-		steps = append(steps, x.herdTogether, func(ctx context.Context) error { return x.herdOverdue(ctx, lifetime) })
+	if err := x.start(ctx, r.largest(), quietLifetime); err != nil {
+		return err
 	}
-	if last {
-		steps = append(steps, x.quiet()...)
-	}
-	if x.wants(partSteady) {
-		steps = append(steps, x.stagger, x.steadily)
-	}
-	if last && x.wants(partForeign) {
-		steps = append(steps, x.crowd, x.restartAnew, x.steadily)
-	}
-	for _, step := range steps {
-		if err := step(ctx); err != nil {
-			return err
+	for _, step := range []struct {
+		part string
+		do   func(context.Context) error
+	}{
+		{partIdle, x.idle}, {partReaction, x.react}, {partRestart, x.restart},
+		{partSteady, x.steadily}, {partForeign, x.crowd}, {partForeign, x.steadily},
+	} {
+		if !r.wants(step.part) {
+			continue
+		}
+		if err := step.do(ctx); err != nil {
+			return fmt.Errorf("%s: %w", step.part, err)
 		}
 	}
-	return nil
+	return x.close()
 }
 
 // lifetimeFor is that of the tokens of so many sessions; see fullLifetime.
@@ -111,7 +123,7 @@ func (x *scaling) start(ctx context.Context, size int, lifetime time.Duration) e
 	if err := x.vault.lifetimes(ctx, 0, lifetime); err != nil {
 		return err
 	}
-	if err := pause(ctx, quietLength/5); err != nil {
+	if err := pause(ctx, settling/2); err != nil {
 		return err
 	}
 	before, err := x.now(ctx, x.subject)
@@ -119,7 +131,7 @@ func (x *scaling) start(ctx context.Context, size int, lifetime time.Duration) e
 		return err
 	}
 	begun := time.Now()
-	if err := x.fleet.grow(ctx, size, percent); err != nil {
+	if err := x.fleet.grow(ctx, size, x.percent); err != nil {
 		return err
 	}
 	applied := time.Since(begun)
@@ -132,7 +144,7 @@ func (x *scaling) start(ctx context.Context, size int, lifetime time.Duration) e
 		return err
 	}
 	bare, more, got := x.bare.begins(size-from).Seconds(), float64(size-from), before.until(after)
-	x.tell("start", size, figure{What: fmt.Sprintf("%d more sessions: all Ready after", size-from), Value: last.Sub(begun).Seconds() / bare, Unit: ratio}.
+	x.tell(partStart, size, figure{What: fmt.Sprintf("%d more sessions: all Ready after", size-from), Value: last.Sub(begun).Seconds() / bare, Unit: ratio}.
 		atMost(1.3).timed().with("first after %.2f s, last after %.1f s, of which all were applied after %.1f s; bare client %.1f s: "+
 		"it makes %.0f sessions a second, and then logs in %.0f a second (the logins alone: %.1f s)",
 		first.Sub(begun).Seconds(), last.Sub(begun).Seconds(), applied.Seconds(), bare, x.bare.makes, x.bare.logins, more/x.bare.logins),
@@ -142,31 +154,43 @@ func (x *scaling) start(ctx context.Context, size int, lifetime time.Duration) e
 	return nil
 }
 
-// stagger renews all tokens with lifetimes by chance, so that from then on the sessions are due evenly over time.
+// stagger renews tokens with lifetimes by chance, so that from then on sessions are due evenly over time. Of a large fleet with
+// long tokens, it renews as many as come due while that is measured, and while it renews them: the others would only be waited for.
 func (x *scaling) stagger(ctx context.Context) error {
 	lifetime := lifetimeFor(x.fleet.size)
-	x.say("steady: %d sessions renew, to be due at different times", x.fleet.size)
-	if err := x.vault.lifetimes(ctx, max(lifetime/20, leastLifetime), lifetime); err != nil {
+	interval := lifetime * time.Duration(x.percent) / 100
+	ahead := min(interval, 2*(settling+x.steady))
+	due := int(int64(x.fleet.size) * int64(ahead) / int64(interval))
+	x.say("steady: %d of %d sessions renew, to be due at different times in the next %v", due, x.fleet.size, ahead.Round(time.Second))
+	longest := ahead * 100 / time.Duration(x.percent)
+	if err := x.vault.lifetimes(ctx, max(longest/20, leastLifetime), longest); err != nil {
 		return err
 	}
 	x.observer.forget()
 	x.renewals++
-	if err := x.fleet.renew(ctx, strconv.Itoa(x.renewals)); err != nil {
+	if err := x.fleet.renew(ctx, due, strconv.Itoa(x.renewals)); err != nil {
 		return err
 	}
-	if err := x.observer.allRenewed(ctx, x.fleet, patienceFor(x.fleet.size)); err != nil {
+	if err := x.observer.allRenewed(ctx, x.fleet, due, patienceFor(due)); err != nil {
 		return err
 	}
 	if err := x.vault.lifetimes(ctx, 0, lifetime); err != nil {
 		return err
 	}
-	return pause(ctx, quietLength)
+	return pause(ctx, settling)
 }
 
 // steadily measures sessions that are due at different times.
 func (x *scaling) steadily(ctx context.Context) error {
+	if err := x.stagger(ctx); err != nil {
+		return err
+	}
 	size := x.fleet.size
 	x.say("steady: measuring %d sessions and %d foreign Secrets for %v", size, x.foreign, x.steady)
+	earlier, err := x.subject.look(ctx)
+	if err != nil {
+		return err
+	}
 	before, err := x.now(ctx, x.subject)
 	if err != nil {
 		return err
@@ -185,7 +209,7 @@ func (x *scaling) steadily(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	x.tellSteady(size, before.until(after), late, memory, inside)
+	x.tellSteady(size, before.until(after), late, memory, inside.since(earlier))
 	return nil
 }
 
@@ -202,7 +226,7 @@ func (x *scaling) tellSteady(size int, got span, late []time.Duration, memory sa
 			"p50 %.0f ms, p99 %.0f ms, max %.0f ms of %d refreshes; bare client's refresh %.1f ms", ms(p50), ms(p99), ms(most), len(late), ms(x.bare.alone)),
 		figure{What: "lateness p99 in seconds", Value: p99.Seconds(), Unit: "s"}.atMost(1).timed(),
 		figure{What: "Kubernetes requests per refresh", Value: writes}.atMost(4+edge).atLeast(4-edge).with("%s", got.requests),
-		figure{What: "of those GET or LIST", Value: per(got.requests.reads())}.exactly(0),
+		figure{What: "of those GET or LIST", Value: per(got.requests.reads())}.exactly(0).with("%s", inside.gets()),
 		figure{What: "TCP connections per 1,000 grants", Value: 1000 * per(got.connections)}.timed().with(
 			"%d for %d grants", got.connections, got.refreshes),
 		figure{What: "CPU of the operator, of one core", Value: got.operator.Seconds() / got.took.Seconds(), Unit: "cores"}.timed().with(
@@ -222,21 +246,19 @@ func (x *scaling) tellSteady(size int, got span, late []time.Duration, memory sa
 	}
 }
 
-// crowd makes Secrets that are not the operator's.
+// crowd makes Secrets that are not the operator's while none runs, and has a new process see the world as it is then.
 func (x *scaling) crowd(ctx context.Context) error {
-	x.say("foreign: making %d Secrets", x.options.foreign)
 	x.foreign = x.options.foreign
-	return strangers(ctx, x.admin, x.foreign)
-}
-
-// restartAnew has a new process see the world as it is now.
-func (x *scaling) restartAnew(ctx context.Context) error {
+	x.say("foreign: making %d Secrets", x.foreign)
 	if err := x.subject.Stop(); err != nil {
+		return err
+	}
+	if err := x.strangers(ctx, x.foreign); err != nil {
 		return err
 	}
 	var err error
 	if x.subject, err = x.startOperator(ctx, "operator"); err != nil {
 		return err
 	}
-	return pause(ctx, quietLength)
+	return pause(ctx, settling)
 }

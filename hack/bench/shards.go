@@ -16,7 +16,7 @@ const (
 	// to 20 grants a second. The sessions are due more often than that.
 	slowGrant = 400 * time.Millisecond
 	// shardLength is how long to measure.
-	shardLength = 30 * time.Second
+	shardLength = 20 * time.Second
 	shardLabel  = "bench.example.com/shard"
 )
 
@@ -145,7 +145,7 @@ func (r *run) relabel(ctx context.Context, _ *world, a, b *shard) error {
 			return err
 		}
 		a.observer.forget()
-		if err := a.observer.allRenewed(ctx, a.fleet, patienceFor(shardSessions)); err != nil {
+		if err := a.observer.allRenewed(ctx, a.fleet, shardSessions, patienceFor(shardSessions)); err != nil {
 			return err
 		}
 	}
@@ -180,14 +180,14 @@ func (r *run) lose(ctx context.Context, w *world, a, b *shard) error {
 	if err != nil {
 		return err
 	}
-	if err := a.observer.allRenewed(ctx, a.fleet, patienceFor(shardSessions)); err != nil {
+	if err := a.observer.allRenewed(ctx, a.fleet, shardSessions, patienceFor(shardSessions)); err != nil {
 		return err
 	}
 	if err := b.start(ctx, w); err != nil {
 		return err
 	}
 	b.observer.forget()
-	if err := b.observer.allRenewed(ctx, b.fleet, patienceFor(shardSessions)); err != nil {
+	if err := b.observer.allRenewed(ctx, b.fleet, shardSessions, patienceFor(shardSessions)); err != nil {
 		return err
 	}
 	_, logins, twice, err := b.grants(ctx)

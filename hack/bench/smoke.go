@@ -234,7 +234,7 @@ func (w *world) renewWhenDue(ctx context.Context, f *fleet) error {
 	if err := w.vault.lifetimes(ctx, 0, quietLifetime); err != nil {
 		return errors.Join(err, o.close())
 	}
-	return errors.Join(o.allRenewed(ctx, f, patienceFor(f.size)), w.calm(ctx), o.close())
+	return errors.Join(o.allRenewed(ctx, f, f.size, patienceFor(f.size)), w.calm(ctx), o.close())
 }
 
 // sizes are those of a session's state Secret, target and status: of all that is written.

@@ -72,6 +72,7 @@ type Cluster struct {
 	dir        string // private to this cluster; removed by Stop
 	kubectl    string
 	url        string // of the API server
+	etcdURL    string
 	authority  *authority
 	admin      *rest.Config
 	core       *corev1client.CoreV1Client // as admin
@@ -132,7 +133,7 @@ func (c *Cluster) start(ctx context.Context, assets string, options Options) err
 	if err != nil {
 		return err
 	}
-	c.url, c.authority = plan.serverURL, plan.authority
+	c.url, c.etcdURL, c.authority = plan.serverURL, plan.etcdURL, plan.authority
 	if err := c.addAdmin(); err != nil {
 		return err
 	}
@@ -226,6 +227,9 @@ func (c *Cluster) KubeconfigPath() string { return c.kubeconfig }
 
 // Kubectl returns the path of kubectl.
 func (c *Cluster) Kubectl() string { return c.kubectl }
+
+// EtcdURL is where etcd serves its clients, without asking who they are.
+func (c *Cluster) EtcdURL() string { return c.etcdURL }
 
 // ProcessID is that of etcd, kube-apiserver or kube-controller-manager, so that
 // somebody can look at what the process uses; 0 if it does not run.
