@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -13,8 +14,14 @@ const (
 	// be renewed in time however long the queue is.
 	saturatedLifetime, saturatedPercent = 100 * time.Second, 10
 	soonDue                             = 10 * time.Second
-	// bareLength is how long the bare client works each time.
-	bareLength = 15 * time.Second
+	// soonAgain is when it is due on average.
+	soonAgain = soonDue * 7 / 8
+	// firstLifetime is that of the first tokens, which are due 52 to 70 s after the login: by then all have logged in. While
+	// sessions with tokens that end are due all the time, new ones would wait for minutes.
+	firstLifetime = 700 * time.Second
+	firstDue      = firstLifetime * saturatedPercent / 100
+	// bareAlone is how long the bare client refreshes one session at a time, and bareLength many, beside a saturated operator's figures.
+	bareAlone, bareLength = 2 * time.Second, 15 * time.Second
 )
 
 // A yardstick is what the bare client can do.
@@ -30,8 +37,8 @@ func (y yardstick) begins(sessions int) time.Duration {
 	return time.Duration(float64(sessions) * (1/y.makes + 1/y.logins) * float64(time.Second))
 }
 
-// measureBare has the bare client log in and refresh for a while. No operator must run.
-func (r *run) measureBare(ctx context.Context, w *world, prefix string, length time.Duration) (yardstick, error) {
+// measureBare has the bare client log in and refresh, one session at a time and then many, for so long. No operator must run.
+func (r *run) measureBare(ctx context.Context, w *world, prefix string, alone, many time.Duration) (yardstick, error) {
 	r.say("bare client: %d sessions", bareSessions)
 	b, err := w.openBare(ctx, prefix, bareSessions)
 	if err != nil {
@@ -42,7 +49,7 @@ func (r *run) measureBare(ctx context.Context, w *world, prefix string, length t
 		return yardstick{}, err
 	}
 	y := yardstick{logins: bareSessions / time.Since(start).Seconds(), makes: bareSessions / b.applied.Seconds()}
-	times, err := b.refresh(ctx, 1, length/3)
+	times, err := b.refresh(ctx, 1, alone)
 	if err != nil {
 		return y, err
 	}
@@ -51,7 +58,7 @@ func (r *run) measureBare(ctx context.Context, w *world, prefix string, length t
 	if err != nil {
 		return y, err
 	}
-	if _, err := b.refresh(ctx, bareWorkers, length); err != nil {
+	if _, err := b.refresh(ctx, bareWorkers, many); err != nil {
 		return y, err
 	}
 	after, err := w.now(ctx, nil)
@@ -67,7 +74,7 @@ func (r *run) measureBare(ctx context.Context, w *world, prefix string, length t
 // saturate has so many sessions that they are due twice as often as the bare client could refresh, with the bare client before
 // and after.
 func (r *run) saturate(ctx context.Context, w *world) error {
-	first, err := r.measureBare(ctx, w, "bare-before", bareLength)
+	first, err := r.measureBare(ctx, w, "bare-before", bareAlone, bareLength)
 	if err != nil {
 		return err
 	}
@@ -75,26 +82,30 @@ func (r *run) saturate(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	sessions := min(max(int(2*first.rate()*soonDue.Seconds()), 100), mostSaturated)
+	sessions := min(max(int(2*first.rate()*soonAgain.Seconds()), 100), mostSaturated)
 	r.say("saturated: %d sessions log in", sessions)
-	if err := w.vault.lifetimes(ctx, 0, saturatedLifetime); err != nil {
+	if err := w.vault.lifetimes(ctx, 0, firstLifetime); err != nil {
 		return err
 	}
 	s, err := w.startOperator(ctx, "operator")
 	if err != nil {
 		return err
 	}
+	begun := time.Now()
 	if err := f.begin(ctx, w, sessions, saturatedPercent); err != nil {
 		return err
 	}
-	if err := pause(ctx, soonDue); err != nil { // until all are due that had not been so before, and the queue is full
+	if err := w.vault.lifetimes(ctx, 0, saturatedLifetime); err != nil {
+		return err
+	}
+	if err := pause(ctx, max(time.Until(begun.Add(firstDue+soonAgain)), soonDue)); err != nil { // until the queue is full
 		return err
 	}
 	got, memory, inside, err := r.watchSaturated(ctx, w, s)
 	if err := errors.Join(err, s.Stop()); err != nil {
 		return err
 	}
-	second, err := r.measureBare(ctx, w, "bare-after", bareLength)
+	second, err := r.measureBare(ctx, w, "bare-after", bareAlone, bareLength)
 	if err != nil {
 		return err
 	}
@@ -188,11 +199,12 @@ func (r *run) growth(memory sample) figure {
 	early, late := sample{rss: memory.rss[min(fifth, len(memory.rss)-1):][:fifth]}.mean(), sample{rss: memory.rss[len(memory.rss)-fifth:]}.mean()
 	apart := r.saturated * 3 / 5
 	f := figure{What: "its growth, last fifth over second", Value: late / early, Unit: "x"}.timed().
-		with("from %.1f to %.1f MiB in %v: %+.1f MiB an hour", mib(early), mib(late), apart, mib(late-early)/apart.Hours())
-	if r.saturated >= longEnough {
-		return f.atMost(1.05)
+		with("from %.1f to %.1f MiB in %v", mib(early), mib(late), apart)
+	if r.saturated < longEnough {
+		return f
 	}
-	return f
+	f.Absolute += fmt.Sprintf(": %+.2f MiB an hour", mib(late-early)/apart.Hours())
+	return f.atMost(1.05)
 }
 
 // endpointConcurrency is the operator's default: requests at a time to one Secret Server.
