@@ -16,85 +16,86 @@ import (
 )
 
 // Of the workers, the requests to Secret Servers that are not known to answer hold half at most, and so do those of one
-// namespace: some that hang must not keep the sessions of all others waiting. A Secret Server can answer until all its
-// sessions are due, and hang then, so that the first bound alone would be none.
-const (
-	unprovenShare  = 2
-	namespaceShare = 2
-)
+// namespace, and the revocations: some that hang must not keep the sessions of all others waiting. A Secret Server can answer
+// until all its sessions are due, and hang then, so that the first bound alone would be none.
+const share = 2
 
-// placesOf bounds the requests to Secret Servers.
+// placesOf bounds the requests to Secret Servers, and the logins.
 func placesOf(o Options) map[roomKind]int {
+	part := max(o.MaxConcurrentReconciles/share, 1)
 	return map[roomKind]int{
-		ofServer:    o.EndpointConcurrency,
-		ofNamespace: max(o.MaxConcurrentReconciles/namespaceShare, 1),
-		ofUnproven:  max(o.MaxConcurrentReconciles/unprovenShare, 1),
+		ofAccount:    1,
+		ofServer:     o.EndpointConcurrency,
+		ofNamespace:  part,
+		ofUnproven:   part,
+		ofRevocation: part,
 	}
 }
 
-// place takes a place among the requests to the session's Secret Server, which connect has told. If there is one, leave
-// must be called, as soon as the answer is there; if not, the pass has noted that it waits for it.
-func (p *pass) place() (leave func(), ok bool) {
-	rooms := []room{{ofServer, p.origin()}, {ofNamespace, p.session.Namespace}}
-	if !p.outages.proven(p.vantage) {
-		rooms = append(rooms, room{kind: ofUnproven})
+// takePlace takes a place among the requests to the session's Secret Server, which connect has told, and among the logins to an
+// account if one is named. The pass may have it already. If there is none, the pass has noted that it waits for it.
+func (p *pass) takePlace(account string) bool {
+	login := room{ofAccount, account}
+	switch {
+	case p.place == nil:
+		rooms := []room{{ofServer, p.origin()}, {ofNamespace, p.session.Namespace}}
+		if !p.outages.proven(p.vantage) {
+			rooms = append(rooms, room{kind: ofUnproven})
+		}
+		if account != "" {
+			rooms = append(rooms, login)
+		}
+		p.place = p.places.enter(p.name(), p.neededBy(), rooms...)
+	case account != "" && !p.place.has(login) && !p.place.extend(p.name(), p.neededBy(), login):
+		p.place = nil
 	}
-	leave, ok = p.places.enter(p.name(), p.neededBy(), rooms...)
-	p.busy = p.busy || !ok
-	return leave, ok
+	p.busy = p.busy || p.place == nil
+	return p.place != nil
 }
 
 // reserve takes that place before the credentials are read, if nothing but a login can follow: who finds none need not have read
 // them, and would have to read them again. It reports whether to go on.
 func (p *pass) reserve() bool {
 	onlyLogin := !p.state.record.HasToken() || p.state.record.Identity == p.wanted
-	if !onlyLogin || p.vantage == (vantage{}) || p.leavePlace != nil {
+	if !onlyLogin || p.vantage == (vantage{}) {
 		return true
 	}
-	leave, ok := p.place()
-	p.leavePlace = leave
-	return ok
+	return p.takePlace(p.identities.account(p.wanted))
 }
 
-// release leaves a place that was reserved, and may be gone already.
-func (p *pass) release() {
-	if p.leavePlace != nil {
-		p.leavePlace()
-		p.leavePlace = nil
+// leaveServer leaves the place among the requests as soon as the answer is there: what is left to do concerns the API server, and
+// the account, alone.
+func (p *pass) leaveServer() { p.place.leave(ofAccount) }
+
+// leavePlace leaves the whole place, if there is one.
+func (p *pass) leavePlace() {
+	if p.place != nil {
+		p.place.leave()
+		p.place = nil
 	}
 }
 
-// reserved is the place that was taken before, or one that is free now.
-func (p *pass) reserved() (leave func(), ok bool) {
-	if leave := p.leavePlace; leave != nil {
-		p.leavePlace = nil
-		return leave, true
-	}
-	return p.place()
-}
-
-// admit lets the pass ask its Secret Server for a grant. If so, leave must be called, and if probing, the pass asks
-// something harmless first; if not, it has noted what it waits for.
-func (p *pass) admit() (leave func(), probing, ok bool) {
-	leave, ok = p.reserved()
-	if !ok {
-		return nil, false, false
+// admit lets the pass ask its Secret Server for a grant; if probing, it asks something harmless first. If not, it has noted what
+// it waits for, and has no place any more.
+func (p *pass) admit() (probing, ok bool) {
+	if !p.takePlace("") {
+		return false, false
 	}
 	who := p.name()
 	switch p.outages.enter(p.vantage, who, p.neededBy()) {
 	case mayAsk:
 		p.outages.begin(p.vantage, who)
-		return leave, false, true
+		return false, true
 	case mayProbe:
 		p.outages.begin(p.vantage, who)
-		return leave, true, true
+		return true, true
 	case waitShort:
 		p.busy = true
 	case waitLong:
 		p.endpointDown = p.downFault()
 	}
-	leave()
-	return nil, false, false
+	p.leavePlace()
+	return false, false
 }
 
 // probe asks something that costs no refresh token and counts as no login: whether the server knows the access token. It

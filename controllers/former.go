@@ -29,12 +29,11 @@ func (p *pass) keepFormer(ctx context.Context, next *stored) {
 // revokeFormer makes one attempt to revoke the former token, if the policy is still that, and forgets it whatever came of
 // it.
 func (p *pass) revokeFormer(ctx context.Context) error {
-	leave, ok := p.revocations.enter(p.name(), p.neededBy(), room{kind: ofRevocation})
-	if !ok {
+	defer p.leavePlace()
+	if former := p.state.record.Former; former != nil && !p.reserveRevocation(former.ServerURL) {
 		p.crowded = true
 		return nil
 	}
-	defer leave()
 	if err := p.load(ctx); err != nil || p.state.record.Former == nil {
 		return err
 	}

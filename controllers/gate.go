@@ -12,7 +12,8 @@ import (
 // costs one bad login and not one per session; a few requests per Secret Server. Nobody waits inside: who is turned away
 // leaves its worker to others, and is woken when there is a place in all the rooms that it asked for. That place is kept for
 // it until its next pass is over, so that nobody is woken for nothing. Who needs a token first goes first, and among equals who
-// came first. As that is a fixed time, everybody's turn comes.
+// came first. As that is a fixed time, everybody's turn comes. Who needs several rooms must ask for all at once: of two who have
+// one each and wait for the other's, none would ever have both.
 type gate struct {
 	capacity map[roomKind]int
 	wake     func(types.NamespacedName)
@@ -55,8 +56,11 @@ type waiter struct {
 	before   room
 }
 
-// place is one in each of some rooms.
-type place struct{ rooms []room }
+// place is one in each of some rooms. It is one pass's, or kept for one.
+type place struct {
+	gate  *gate
+	rooms []room
+}
 
 func newGate(capacity map[roomKind]int, wake func(types.NamespacedName)) *gate {
 	return &gate{
@@ -67,29 +71,60 @@ func newGate(capacity map[roomKind]int, wake func(types.NamespacedName)) *gate {
 	}
 }
 
-// enter takes a place in all of these rooms for who, which needs a token by then, or in none. If it did, leave must be called;
-// if not, who will be woken.
-func (g *gate) enter(who types.NamespacedName, neededBy time.Time, rooms ...room) (leave func(), ok bool) {
+// enter takes a place in all of these rooms for who, which needs a token by then, and which must leave it. It returns nil if one of
+// them is full: then who will be woken.
+func (g *gate) enter(who types.NamespacedName, neededBy time.Time, rooms ...room) *place {
 	g.mu.Lock()
 	freed := g.giveBack(who)
-	ok = g.admits(rooms)
-	if ok {
+	var taken *place
+	if g.admits(rooms) {
 		g.forget(who)
 		g.take(rooms)
+		taken = &place{g, rooms}
 	} else {
 		g.wait(waiter{name: who, neededBy: neededBy, rooms: rooms})
 	}
 	g.wakeUnlock(g.fill(freed))
-	if !ok {
-		return nil, false
-	}
-	return sync.OnceFunc(func() { g.leave(rooms) }), true
+	return taken
 }
 
-func (g *gate) leave(rooms []room) {
+// extend adds a room to the place of who. If it is full, the place is given up, who will be woken when there is one in all of them,
+// and the result is false.
+func (p *place) extend(who types.NamespacedName, neededBy time.Time, r room) bool {
+	g, before := p.gate, p.rooms
+	all := append(slices.Clone(before), r)
 	g.mu.Lock()
-	g.vacate(rooms)
-	g.wakeUnlock(g.fill(rooms))
+	if !g.full(r) {
+		g.take([]room{r})
+		p.rooms = all
+		g.mu.Unlock()
+		return true
+	}
+	p.rooms = nil
+	g.vacate(before)
+	g.wait(waiter{name: who, neededBy: neededBy, rooms: all})
+	g.wakeUnlock(g.fill(before))
+	return false
+}
+
+// has reports whether the place is one in this room too.
+func (p *place) has(r room) bool { return slices.Contains(p.rooms, r) }
+
+// leave gives the place up, but in rooms of the kinds that are named. To leave twice does no harm.
+func (p *place) leave(but ...roomKind) {
+	var left, stays []room
+	for _, r := range p.rooms {
+		if slices.Contains(but, r.kind) {
+			stays = append(stays, r)
+		} else {
+			left = append(left, r)
+		}
+	}
+	p.rooms = stays
+	g := p.gate
+	g.mu.Lock()
+	g.vacate(left)
+	g.wakeUnlock(g.fill(left))
 }
 
 // turn begins a pass of who. The result ends it: the place that was kept for that pass, if it has not been taken, goes to the next.
@@ -201,7 +236,7 @@ func (g *gate) fill(rooms []room) (woken []types.NamespacedName) {
 				continue
 			}
 			g.take(next.rooms)
-			g.kept[next.name] = &place{next.rooms}
+			g.kept[next.name] = &place{g, next.rooms}
 			woken = append(woken, next.name)
 		}
 		if o != nil && o.inside == 0 {

@@ -30,24 +30,24 @@ func newTestGate(accounts, servers, namespaces int) (*gate, *[]string) {
 
 func TestGateTurnsAwayWhoFindsNoPlaceAndWakesThemInOrder(t *testing.T) {
 	g, woken := newTestGate(1, 0, 0)
-	leave, ok := g.enter(named("a"), noon, ofOne("x"))
-	if !ok {
+	inside := g.enter(named("a"), noon, ofOne("x"))
+	if inside == nil {
 		t.Fatal("an empty gate turned the first one away")
 	}
 	for _, late := range []string{"b", "c", "b"} {
-		if _, ok := g.enter(named(late), noon, ofOne("x")); ok {
+		if g.enter(named(late), noon, ofOne("x")) != nil {
 			t.Fatalf("%s entered a full gate", late)
 		}
 	}
-	leave()
+	inside.leave()
 	if want := []string{"b"}; !slices.Equal(*woken, want) {
 		t.Fatalf("woken %v, want %v: one place, one wake-up, longest waiter first", *woken, want)
 	}
-	leave, ok = g.enter(named("b"), noon, ofOne("x"))
-	if !ok {
+	inside = g.enter(named("b"), noon, ofOne("x"))
+	if inside == nil {
 		t.Fatal("the woken one found no place")
 	}
-	leave()
+	inside.leave()
 	if want := []string{"b", "c"}; !slices.Equal(*woken, want) {
 		t.Fatalf("woken %v, want %v", *woken, want)
 	}
@@ -55,23 +55,23 @@ func TestGateTurnsAwayWhoFindsNoPlaceAndWakesThemInOrder(t *testing.T) {
 
 func TestGateWakesFirstWhoNeedsATokenFirst(t *testing.T) {
 	g, woken := newTestGate(1, 0, 0)
-	leave, _ := g.enter(named("inside"), noon, ofOne("x"))
+	inside := g.enter(named("inside"), noon, ofOne("x"))
 	for _, w := range []struct {
 		name     string
 		neededBy time.Time
 	}{
 		{"late", noon.Add(time.Hour)}, {"soon", noon.Add(time.Minute)}, {"expired", noon.Add(-time.Minute)}, {"soon too", noon.Add(time.Minute)},
 	} {
-		if _, ok := g.enter(named(w.name), w.neededBy, ofOne("x")); ok {
+		if g.enter(named(w.name), w.neededBy, ofOne("x")) != nil {
 			t.Fatalf("%s entered a full gate", w.name)
 		}
 	}
 	want := []string{"expired", "soon", "soon too", "late"}
 	for _, name := range want {
-		leave()
-		leave, _ = g.enter(named(name), noon, ofOne("x"))
+		inside.leave()
+		inside = g.enter(named(name), noon, ofOne("x"))
 	}
-	leave()
+	inside.leave()
 	if !slices.Equal(*woken, want) {
 		t.Errorf("woken %q, want %q: among equals who came first", *woken, want)
 	}
@@ -79,17 +79,17 @@ func TestGateWakesFirstWhoNeedsATokenFirst(t *testing.T) {
 
 func TestGateKeepsAPlaceForWhoIsWoken(t *testing.T) {
 	g, woken := newTestGate(1, 0, 0)
-	leave, _ := g.enter(named("a"), noon, ofOne("x"))
+	inside := g.enter(named("a"), noon, ofOne("x"))
 	g.enter(named("b"), noon, ofOne("x"))
-	leave()
-	if _, ok := g.enter(named("hasty"), noon.Add(-time.Hour), ofOne("x")); ok {
+	inside.leave()
+	if g.enter(named("hasty"), noon.Add(-time.Hour), ofOne("x")) != nil {
 		t.Fatal("somebody took the place of who was woken")
 	}
-	if leave, ok := g.enter(named("b"), noon, ofOne("x")); !ok {
+	inside = g.enter(named("b"), noon, ofOne("x"))
+	if inside == nil {
 		t.Fatal("who was woken found no place")
-	} else {
-		leave()
 	}
+	inside.leave()
 	if want := []string{"b", "hasty"}; !slices.Equal(*woken, want) {
 		t.Errorf("woken %v, want %v", *woken, want)
 	}
@@ -97,11 +97,11 @@ func TestGateKeepsAPlaceForWhoIsWoken(t *testing.T) {
 
 func TestGatePassesOnAPlaceThatAPassDidNotTake(t *testing.T) {
 	g, woken := newTestGate(1, 0, 0)
-	leave, _ := g.enter(named("a"), noon, ofOne("x"))
+	inside := g.enter(named("a"), noon, ofOne("x"))
 	for _, name := range []string{"b", "c"} {
 		g.enter(named(name), noon, ofOne("x"))
 	}
-	leave()
+	inside.leave()
 	g.turn(named("b"))() // it was suspended, perhaps
 	if want := []string{"b", "c"}; !slices.Equal(*woken, want) {
 		t.Errorf("woken %v, want %v", *woken, want)
@@ -111,18 +111,18 @@ func TestGatePassesOnAPlaceThatAPassDidNotTake(t *testing.T) {
 // A pass that is turned away has a status to write yet, and its turn may come meanwhile.
 func TestGateKeepsAPlaceThatBecameFreeDuringThePass(t *testing.T) {
 	g, woken := newTestGate(1, 0, 0)
-	leave, _ := g.enter(named("a"), noon, ofOne("x"))
+	inside := g.enter(named("a"), noon, ofOne("x"))
 	end := g.turn(named("b"))
 	g.enter(named("b"), noon, ofOne("x"))
 	g.enter(named("c"), noon, ofOne("x"))
-	leave()
+	inside.leave()
 	end()
 	if want := []string{"b"}; !slices.Equal(*woken, want) {
 		t.Fatalf("woken %v, want %v: b has not had the pass for which it was woken", *woken, want)
 	}
 	end = g.turn(named("b"))
 	defer end()
-	if _, ok := g.enter(named("b"), noon, ofOne("x")); !ok {
+	if g.enter(named("b"), noon, ofOne("x")) == nil {
 		t.Error("the pass for which b was woken found no place")
 	}
 }
@@ -130,20 +130,20 @@ func TestGateKeepsAPlaceThatBecameFreeDuringThePass(t *testing.T) {
 func TestGateWakesNobodyForWhomOneOfItsRoomsIsFull(t *testing.T) {
 	here, there, tenant := room{ofServer, "here"}, room{ofServer, "there"}, room{ofNamespace, "n"}
 	g, woken := newTestGate(0, 1, 2)
-	leaveHere, _ := g.enter(named("here"), noon, here, tenant)
-	leaveThere, _ := g.enter(named("there"), noon, there, tenant)
+	inHere := g.enter(named("here"), noon, here, tenant)
+	inThere := g.enter(named("there"), noon, there, tenant)
 	g.enter(named("first"), noon, here, tenant)
 	g.enter(named("second"), noon.Add(time.Minute), there, tenant)
-	leaveThere()
+	inThere.leave()
 	if want := []string{"second"}; !slices.Equal(*woken, want) {
 		t.Fatalf("woken %v, want %v: the server of the first has no place", *woken, want)
 	}
-	leaveHere()
+	inHere.leave()
 	if want := []string{"second", "first"}; !slices.Equal(*woken, want) {
 		t.Fatalf("woken %v, want %v", *woken, want)
 	}
 	for name, server := range map[string]room{"first": here, "second": there} {
-		if _, ok := g.enter(named(name), noon, server, tenant); !ok {
+		if g.enter(named(name), noon, server, tenant) == nil {
 			t.Errorf("%s was woken and found no place", name)
 		}
 	}
@@ -153,12 +153,12 @@ func TestGateWakesNobodyForWhomOneOfItsRoomsIsFull(t *testing.T) {
 func TestGateLetsWhoWasWokenAskForOtherRooms(t *testing.T) {
 	here, there, unproven := room{ofServer, "here"}, room{ofServer, "there"}, room{ofNamespace, "unproven"}
 	g, woken := newTestGate(0, 1, 1)
-	leave, _ := g.enter(named("a"), noon, here, unproven)
+	inside := g.enter(named("a"), noon, here, unproven)
 	g.enter(named("b"), noon, here, unproven)
 	g.enter(named("c"), noon, here)
 	g.enter(named("d"), noon, room{ofServer, "elsewhere"}, unproven)
-	leave()
-	if _, ok := g.enter(named("b"), noon, there); !ok {
+	inside.leave()
+	if g.enter(named("b"), noon, there) == nil {
 		t.Fatal("another room had a place")
 	}
 	if want := []string{"b", "c", "d"}; !slices.Equal(*woken, want) {
@@ -166,12 +166,46 @@ func TestGateLetsWhoWasWokenAskForOtherRooms(t *testing.T) {
 	}
 }
 
+// A login is known to need an account once its credentials have been read.
+func TestAPlaceIsExtendedOrGivenUpForOneInAllRooms(t *testing.T) {
+	server, account := room{ofServer, "here"}, ofOne("x")
+	g, woken := newTestGate(1, 2, 0)
+	first, second := g.enter(named("first"), noon, server), g.enter(named("second"), noon, server)
+	if !first.extend(named("first"), noon, account) {
+		t.Fatal("an account that nobody logs in to was taken")
+	}
+	if second.extend(named("second"), noon, account) {
+		t.Fatal("two log in to the same account")
+	}
+	third := g.enter(named("third"), noon, server)
+	if third == nil {
+		t.Fatal("who waits for the account keeps a place at its server")
+	}
+	first.leave(ofAccount)
+	if len(*woken) > 0 {
+		t.Fatalf("%v were woken, though the account is taken until the outcome is stored", *woken)
+	}
+	first.leave()
+	if want := []string{"second"}; !slices.Equal(*woken, want) {
+		t.Fatalf("woken %v, want %v", *woken, want)
+	}
+	if g.enter(named("second"), noon, server, account) == nil {
+		t.Error("who was woken found no place")
+	}
+	for range 2 {
+		third.leave()
+	}
+	if at := g.rooms[server].inside; at != 1 {
+		t.Errorf("%d at the server, want 1: to leave twice does no harm", at)
+	}
+}
+
 func TestGateKeepsKeysApart(t *testing.T) {
 	g, _ := newTestGate(1, 0, 0)
-	if _, ok := g.enter(named("a"), noon, ofOne("one")); !ok {
+	if g.enter(named("a"), noon, ofOne("one")) == nil {
 		t.Fatal("first key full")
 	}
-	if _, ok := g.enter(named("b"), noon, ofOne("two")); !ok {
+	if g.enter(named("b"), noon, ofOne("two")) == nil {
 		t.Error("another key's holder was counted")
 	}
 }
@@ -186,8 +220,8 @@ func TestGateNeverHoldsMoreThanItsCapacity(t *testing.T) {
 	wake := make(chan types.NamespacedName, visitors)
 	g := newGate(map[roomKind]int{ofAccount: capacity}, func(n types.NamespacedName) { wake <- n })
 	visit := func(n types.NamespacedName) bool {
-		leave, ok := g.enter(n, noon, ofOne("x"))
-		if !ok {
+		place := g.enter(n, noon, ofOne("x"))
+		if place == nil {
 			return false
 		}
 		mu.Lock()
@@ -197,7 +231,7 @@ func TestGateNeverHoldsMoreThanItsCapacity(t *testing.T) {
 		mu.Lock()
 		inside--
 		mu.Unlock()
-		leave()
+		place.leave()
 		return true
 	}
 	var visited sync.WaitGroup
@@ -251,25 +285,28 @@ func TestGateLetsEverybodyInAndNobodyTooMany(t *testing.T) {
 	})
 }
 
-// crowd is who comes to a gate of servers and namespaces.
+// crowd is who comes to a gate of servers, namespaces and accounts. Whose account it needs, each finds out only inside, and knows
+// from then on.
 type crowd struct {
 	gate   *gate
-	wants  map[types.NamespacedName][]room
+	wants  map[types.NamespacedName][]room // the account last
+	knows  map[types.NamespacedName]bool
 	queue  []types.NamespacedName // for a pass
-	inside map[types.NamespacedName]func()
+	inside map[types.NamespacedName]*place
 	been   map[types.NamespacedName]bool // inside, or not interested any more
 }
 
 func newCrowd(t *rapid.T) *crowd {
-	c := &crowd{wants: map[types.NamespacedName][]room{}, inside: map[types.NamespacedName]func(){}, been: map[types.NamespacedName]bool{}}
+	c := &crowd{wants: map[types.NamespacedName][]room{}, knows: map[types.NamespacedName]bool{}, inside: map[types.NamespacedName]*place{}, been: map[types.NamespacedName]bool{}}
 	few := rapid.IntRange(1, 3)
-	c.gate = newGate(map[roomKind]int{ofServer: few.Draw(t, "servers' places"), ofNamespace: few.Draw(t, "namespaces' places")},
+	c.gate = newGate(map[roomKind]int{ofServer: few.Draw(t, "servers' places"), ofNamespace: few.Draw(t, "namespaces' places"), ofAccount: 1},
 		func(n types.NamespacedName) { c.queue = append(c.queue, n) })
 	for i := range rapid.IntRange(1, 12).Draw(t, "sessions") {
 		n := named(strconv.Itoa(i))
 		c.wants[n] = []room{
 			{ofServer, rapid.StringMatching("[ab]").Draw(t, "server")},
 			{ofNamespace, rapid.StringMatching("[xy]").Draw(t, "namespace")},
+			{ofAccount, rapid.StringMatching("[pq]").Draw(t, "account")},
 		}
 		c.queue = append(c.queue, n)
 	}
@@ -279,9 +316,11 @@ func newCrowd(t *rapid.T) *crowd {
 func (c *crowd) leave(t *rapid.T) {
 	names := slices.SortedFunc(maps.Keys(c.inside), func(a, b types.NamespacedName) int { return strings.Compare(a.Name, b.Name) })
 	who := rapid.SampledFrom(names).Draw(t, "who leaves")
-	leave := c.inside[who]
+	place := c.inside[who]
+	place.leave(ofAccount)
+	c.check(t)
 	delete(c.inside, who)
-	leave()
+	place.leave()
 }
 
 func (c *crowd) pass(t *rapid.T) {
@@ -295,18 +334,28 @@ func (c *crowd) pass(t *rapid.T) {
 	}
 	_, promised := c.gate.kept[who]
 	neededBy := noon.Add(time.Duration(rapid.IntRange(0, 2).Draw(t, "needed after minutes")) * time.Minute)
-	leave, ok := c.gate.enter(who, neededBy, c.wants[who]...)
-	if ok {
-		c.inside[who], c.been[who] = leave, true
-	} else if promised {
+	account := len(c.wants[who]) - 1
+	rooms := c.wants[who][:account]
+	if c.knows[who] {
+		rooms = c.wants[who]
+	}
+	place := c.gate.enter(who, neededBy, rooms...)
+	if place == nil && promised {
 		t.Fatalf("%s was woken and found no place", who.Name)
+	}
+	if place != nil && !c.knows[who] && !place.extend(who, neededBy, c.wants[who][account]) {
+		c.knows[who] = true
+		return
+	}
+	if place != nil {
+		c.inside[who], c.been[who] = place, true
 	}
 }
 
 func (c *crowd) check(t *rapid.T) {
 	count := map[room]int{}
-	for who := range c.inside {
-		for _, r := range c.wants[who] {
+	for _, place := range c.inside {
+		for _, r := range place.rooms {
 			count[r]++
 		}
 	}

@@ -28,11 +28,11 @@ func (p *pass) refresh(ctx context.Context) error {
 	if err != nil || server == nil {
 		return err
 	}
-	leave, probing, ok := p.admit()
+	probing, ok := p.admit()
 	if !ok {
 		return nil
 	}
-	defer leave()
+	defer p.leavePlace()
 	if probing {
 		if answered, err := p.probe(ctx, server); !answered {
 			return err
@@ -54,7 +54,7 @@ func (p *pass) refresh(ctx context.Context) error {
 	spend, cancel := p.detached(ctx)
 	defer cancel()
 	grant, err := server.Refresh(spend, refreshToken)
-	leave() // what is left to do concerns the API server alone
+	p.leaveServer()
 	p.metrics.grant(session.RefreshToken, err, p.now().Sub(issued))
 	if err != nil {
 		return p.refreshFailed(ctx, err)
@@ -90,36 +90,33 @@ func (p *pass) refreshFailed(ctx context.Context, err error) error {
 // logIn runs the password grant, with the account to itself.
 func (p *pass) logIn(ctx context.Context) error {
 	l := p.login
-	leaveAccount, ok := p.logins.enter(p.name(), p.neededBy(), room{ofAccount, l.account})
-	if !ok {
-		p.busy = true
-		p.release()
-		return nil
-	}
-	defer leaveAccount()
-	if changed, err := p.reconsider(ctx); changed || err != nil {
-		return err
-	}
 	server, err := p.connect(ctx, session.Password)
 	if err != nil || server == nil {
 		return err
 	}
-	leave, probing, ok := p.admit()
+	defer p.leavePlace()
+	if !p.takePlace(l.account) {
+		p.identities.learn(p.wanted, l.account)
+		return nil
+	}
+	if changed, err := p.reconsider(ctx); changed || err != nil {
+		return err
+	}
+	probing, ok := p.admit()
 	if !ok {
 		return nil
 	}
-	defer leave()
 	if probing || l.doubtful {
 		if answered, err := p.probe(ctx, server); !answered {
 			return err
 		}
 	}
-	return p.sendLogin(ctx, server, leave)
+	return p.sendLogin(ctx, server)
 }
 
 // sendLogin announces the login in the state Secret, makes it, and stores what comes of it. It leaves its place at Secret
 // Server as soon as that has answered.
-func (p *pass) sendLogin(ctx context.Context, server SecretServer, leave func()) error {
+func (p *pass) sendLogin(ctx context.Context, server SecretServer) error {
 	l := p.login
 	if ready, err := p.prepareCode(ctx, server); !ready || err != nil {
 		return err
@@ -142,7 +139,7 @@ func (p *pass) sendLogin(ctx context.Context, server SecretServer, leave func())
 	spend, cancel := p.detached(ctx)
 	defer cancel()
 	grant, err := server.Authenticate(spend, l.credentials)
-	leave()
+	p.leaveServer()
 	p.metrics.grant(session.Password, err, p.now().Sub(issued))
 	if err != nil {
 		return p.loginFailed(ctx, err)

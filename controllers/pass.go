@@ -31,12 +31,12 @@ type pass struct {
 	unwritable                                bool   // conflict is the API server's refusal of the target
 	bundleChanged                             bool   // the CA bundle was read anew in this pass
 
-	login      *login    // what a login would be made with, once read
-	grant      *newGrant // held in memory alone until it is stored
-	busy       bool
-	leavePlace func()  // leaves the place among the requests that is kept for a login; nil: none is
-	crowded    bool    // the revocation of the former token found no free place
-	vantage    vantage // zero until known
+	login   *login    // what a login would be made with, once read
+	grant   *newGrant // held in memory alone until it is stored
+	place   *place    // among the requests and logins; nil: none
+	busy    bool
+	crowded bool    // the revocation of the former token found no free place
+	vantage vantage // zero until known
 	// endpointDown: Secret Server is down, and another session asks for all.
 	endpointDown *fault
 	failure      failure

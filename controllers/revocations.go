@@ -21,11 +21,8 @@ const (
 	mostSilent = 1024
 )
 
-// revocations is the guard against revocations that take long. Those of all Secret Servers together pass one gate, so that
-// servers that do not answer leave workers for renewals.
+// revocations is the guard against revocations that take long.
 type revocations struct {
-	*gate
-
 	mu sync.Mutex
 	// silent are the Secret Servers that did not answer, since when.
 	silent map[string]time.Time
@@ -42,13 +39,8 @@ type departure struct {
 	concluded bool
 }
 
-// newRevocations takes half of the workers at most.
-func newRevocations(workers int, wake func(types.NamespacedName)) *revocations {
-	return &revocations{
-		gate:       newGate(map[roomKind]int{ofRevocation: max(workers/2, 1)}, wake),
-		silent:     map[string]time.Time{},
-		departures: map[types.NamespacedName]*departure{},
-	}
+func newRevocations() *revocations {
+	return &revocations{silent: map[string]time.Time{}, departures: map[types.NamespacedName]*departure{}}
 }
 
 // departure returns the departure of a session, which begins with the first call.

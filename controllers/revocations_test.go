@@ -44,7 +44,7 @@ func TestASilentServerIsLeftAloneForAWhile(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRevocations(1, nil)
+			r := newRevocations()
 			for _, err := range tt.heard {
 				r.heard(origin, err, morning)
 			}
@@ -59,7 +59,7 @@ func TestASilentServerIsLeftAloneForAWhile(t *testing.T) {
 }
 
 func TestSilentServersAreRememberedWithinBounds(t *testing.T) {
-	r := newRevocations(1, nil)
+	r := newRevocations()
 	for i := range 3 * mostSilent {
 		r.heard(string(rune(i)), &secretserver.Error{Cause: secretserver.TimedOut}, morning)
 	}
@@ -69,7 +69,7 @@ func TestSilentServersAreRememberedWithinBounds(t *testing.T) {
 }
 
 func TestADepartureBeginsOnceForEachObject(t *testing.T) {
-	r, name := newRevocations(1, nil), types.NamespacedName{Namespace: "n", Name: "billing"}
+	r, name := newRevocations(), types.NamespacedName{Namespace: "n", Name: "billing"}
 	first := r.departure(name, "1", morning)
 	if again := r.departure(name, "1", morning.Add(time.Minute)); again != first || !again.letGoAt.Equal(morning.Add(letGoAfter)) {
 		t.Error("a later pass gives it more time")
@@ -105,8 +105,8 @@ func departing(t *testing.T, revoked map[string]string) *pass {
 	r := &Reconciler{
 		clock:       testingclock.NewFakeClock(morning),
 		dial:        func(e secretserver.Endpoint) (SecretServer, error) { return vaults{at: e.URL, revoked: revoked}, nil },
-		places:      newGate(map[roomKind]int{ofServer: 1, ofNamespace: 1}, nil),
-		revocations: newRevocations(1, nil),
+		places:      newGate(placesOf(Options{EndpointConcurrency: 1, MaxConcurrentReconciles: 1}), nil),
+		revocations: newRevocations(),
 		bundles:     newBundles(),
 		metrics:     m,
 	}
@@ -185,23 +185,21 @@ func TestARevocationThatFindsNoPlaceIsMadeLater(t *testing.T) {
 	p := departing(t, revoked)
 	p.state.stored = token("a", "https://vault.example.com", time.Minute)
 	p.state.record = p.state.stored.Record
-	for name, gate := range map[string]struct {
-		*gate
-		room room
-	}{
-		"of all revocations":     {p.revocations.gate, room{kind: ofRevocation}},
-		"of that server's calls": {p.places, room{ofServer, "vault.example.com:443"}},
+	p.places.wake = func(types.NamespacedName) {}
+	for name, full := range map[string]room{
+		"of all revocations":     {kind: ofRevocation},
+		"of that server's calls": {ofServer, "vault.example.com:443"},
 	} {
 		p.busy = false
-		gate.wake = func(types.NamespacedName) {}
-		leave, _ := gate.enter(types.NamespacedName{Name: "another"}, noon, gate.room)
+		another := p.places.enter(types.NamespacedName{Name: "another"}, noon, full)
 		if err := p.revoke(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if !p.busy || p.departure.concluded || len(revoked) > 0 {
 			t.Errorf("the gate %s is full: busy %t, concluded %t, revoked %v", name, p.busy, p.departure.concluded, revoked)
 		}
-		leave()
+		another.leave()
+		p.places.turn(p.name())() // the pass for which it was woken wants nothing
 	}
 	if err := p.revoke(t.Context()); err != nil || len(revoked) != 1 {
 		t.Errorf("there is a place again: revoked %v, error %v", revoked, err)

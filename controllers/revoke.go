@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,12 +24,11 @@ type ending struct {
 
 // revoke makes one attempt for each token of a session on its way out. The outcome is told when the session is let go.
 func (p *pass) revoke(ctx context.Context) error {
-	leave, ok := p.revocations.enter(p.name(), p.neededBy(), room{kind: ofRevocation})
-	if !ok {
+	defer p.leavePlace()
+	if !p.reserveRevocation(cmp.Or(p.state.record.ServerURL, serverURL(p.session))) {
 		p.busy = true
 		return nil
 	}
-	defer leave()
 	if err := p.load(ctx); err != nil && !errors.Is(err, errLost) && !apierrors.IsForbidden(err) {
 		return err // it is tried again, until the session is let go
 	}
@@ -98,17 +98,33 @@ func (p *pass) end(ctx context.Context, t liveToken) (*ending, error) {
 	case err != nil:
 		return nil, err
 	}
-	leave, ok := p.places.enter(p.name(), p.neededBy(), room{ofServer, origin}, room{ofNamespace, p.session.Namespace})
-	if !ok {
+	if !p.takeRevocation(origin) {
 		return nil, nil //nolint:nilnil // there is no free place
 	}
-	defer leave()
 	err = p.attempt(ctx, endpoint, t.access)
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("revoke a token: %w", ctx.Err()) // the next operator does it; twice does no harm
 	}
 	e := p.attempted(t, err)
 	return &e, nil
+}
+
+// takeRevocation takes a place among the revocations, and among the requests to the Secret Server of a token. The pass may have it
+// already.
+func (p *pass) takeRevocation(origin string) bool {
+	server := room{ofServer, origin}
+	if p.place != nil && p.place.has(server) && p.place.has(room{kind: ofRevocation}) {
+		return true
+	}
+	p.leavePlace()
+	p.place = p.places.enter(p.name(), p.neededBy(), room{kind: ofRevocation}, server, room{ofNamespace, p.session.Namespace})
+	return p.place != nil
+}
+
+// reserveRevocation takes that place before the token is read, if one will be needed: who finds none need not have read it.
+func (p *pass) reserveRevocation(url string) bool {
+	origin := originOf(url)
+	return !p.options.AllowedEndpoints.Allow(url) || p.revocations.isSilent(origin, p.now()) || p.takeRevocation(origin)
 }
 
 func (p *pass) attempt(ctx context.Context, endpoint secretserver.Endpoint, accessToken string) error {

@@ -51,8 +51,8 @@ type Reconciler struct {
 
 	accounts     *accounts
 	codes        *codes
-	logins       *gate // to an account
-	places       *gate // among the requests to Secret Servers
+	identities   *identities
+	places       *gate
 	revocations  *revocations
 	outages      *outages
 	bundles      *bundles
@@ -74,7 +74,7 @@ var errUnsettled = errors.New("the session did not settle within one pass")
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	end := r.liveness.begin(request.NamespacedName)
 	defer end()
-	endTurn := r.turn(request.NamespacedName)
+	endTurn := r.places.turn(request.NamespacedName)
 	defer endTurn()
 	p, err := r.observe(ctx, request.NamespacedName)
 	// One on its way out waits for a place to revoke, and will not ask for a grant.
@@ -110,19 +110,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	return result, nil
 }
 
-// turn begins a pass at all gates; the result ends it.
-func (r *Reconciler) turn(who types.NamespacedName) (end func()) {
-	ends := [...]func(){r.logins.turn(who), r.places.turn(who), r.revocations.turn(who)}
-	return func() {
-		for _, end := range ends {
-			end()
-		}
-	}
-}
-
 // run decides and acts until there is nothing more to do now.
 func (p *pass) run(ctx context.Context) (session.Plan, error) {
-	defer p.release()
+	defer p.leavePlace()
 	for range maxSteps {
 		plan := session.Decide(p.observation(), p.now())
 		if err := p.mayAct(plan.Action); err != nil {

@@ -36,11 +36,10 @@ func (p *pass) verify(ctx context.Context) error {
 	if server == nil {
 		return nil // the CA bundle is at fault
 	}
-	leave, ok := p.place()
-	if !ok {
+	if !p.takePlace("") {
 		return nil
 	}
-	defer leave()
+	defer p.leavePlace()
 	if !p.outages.verify(p.vantage, p.name()) {
 		p.endpointDown = p.downFault()
 		return nil
