@@ -11,7 +11,6 @@ import (
 	"log"
 	"net/http"
 	"os"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -35,17 +34,12 @@ import (
 	"tokensync.dev/secret-server-operator/controllers/secretserver"
 )
 
-// gcPercent is how much garbage there may be beside what is in use, in percent, before it is collected. Mostly an operator waits:
-// what it holds counts for longer than what it computes. GOGC in the environment overrides it.
-const gcPercent = 50
-
 func main() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 	settings, err := parse(flag.CommandLine, os.Args[1:])
 	if err == nil {
-		err = run(ctrl.SetupSignalHandler(), settings)
+		ctx := ctrl.SetupSignalHandler()
+		boundGarbage(ctx)
+		err = run(ctx, settings)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "secret-server-operator:", err)
