@@ -64,7 +64,7 @@ func costs() []costed {
 		{"read the state", 30, func() error { _, err := readState(secret); return err }},
 		{"write the state", 18, func() error { return writeState(secret, p.state.stored) }},
 		{"strip a target", 85, func() error { _, err := strip.secret(managed()); return err }},
-		{"strip a foreign Secret", 1, func() error { _, err := strip.secret(foreign()); return err }},
+		{"strip a foreign Secret", 2, func() error { _, err := strip.secret(foreign()); return err }},
 	}
 }
 

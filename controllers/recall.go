@@ -93,7 +93,7 @@ func recordOf(meta metav1.Object) *session.Record {
 	if owner == nil || !isSession(*owner) || meta.GetName() != api.StateSecretName(owner.Name) {
 		return nil
 	}
-	record, err := session.Decode(recordText(meta))
+	record, err := readRecord(meta)
 	if err != nil {
 		return nil
 	}
@@ -107,8 +107,8 @@ func isSession(owner metav1.OwnerReference) bool {
 }
 
 // accountsIn are the accounts that a record speaks of: none, if it cannot be read.
-func accountsIn(text string) []string {
-	record, err := session.Decode(text)
+func accountsIn(kept session.Kept) []string {
+	record, err := kept.Record()
 	if err != nil {
 		return nil
 	}

@@ -2,10 +2,12 @@ package controllers
 
 import (
 	"fmt"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	api "tokensync.dev/secret-server-operator/api/v1alpha1"
+	"tokensync.dev/secret-server-operator/controllers/session"
 )
 
 // stripper leaves of what is cached only what a pass needs, and keeps once what many objects have in common. What it returns is
@@ -13,10 +15,12 @@ import (
 type stripper struct {
 	words   *words
 	managed map[string]string // the labels that are left of what the operator made
+
+	controls *bool // what is left of an owner is that it controls
 }
 
 func newStripper() stripper {
-	return stripper{words: newWords(), managed: map[string]string{api.LabelManagedBy: api.ManagedBy}}
+	return stripper{words: newWords(), managed: map[string]string{api.LabelManagedBy: api.ManagedBy}, controls: new(true)}
 }
 
 // secret leaves of a cached Secret's metadata only what a pass needs. Above all it drops annotations: kubectl's
@@ -34,37 +38,59 @@ func (t stripper) secret(obj any) (any, error) {
 	}
 	t.words.share(&kept.Namespace)
 	if owner := metav1.GetControllerOf(secret); owner != nil && isSession(*owner) {
-		t.words.share(&owner.APIVersion, &owner.Kind)
-		kept.OwnerReferences = []metav1.OwnerReference{*owner}
-		if secret.Labels[api.LabelManagedBy] == api.ManagedBy {
-			kept.Labels = t.managed
-		}
-		note(&kept, secret, owner.Name)
+		t.keepOwned(&kept, secret, *owner)
+	} else {
+		pack(&kept.Name, (*string)(&kept.UID), &kept.ResourceVersion)
 	}
 	secret.ObjectMeta = kept
 	return secret, nil
 }
 
-// note keeps the record of a state Secret, and who owns what of any other Secret of a session. They stand in fields that nobody
-// asks of a Secret that exists: a map of annotations would take more memory than all else that is kept.
-func note(kept *metav1.ObjectMeta, secret *metav1.PartialObjectMetadata, session string) {
-	record, ok := secret.Annotations[annotationRecord]
-	switch {
-	case ok && secret.Name == api.StateSecretName(session):
-		kept.GenerateName, kept.Finalizers = record, accountsIn(record)
-	case len(secret.ManagedFields) == 0: // it was stripped before
-		kept.GenerateName, kept.Finalizers = secret.GenerateName, secret.Finalizers
-	default:
-		kept.GenerateName = managedOwnership(secret.ManagedFields)
+// keepOwned keeps who the session is, and what the Secret is to it.
+func (t stripper) keepOwned(kept *metav1.ObjectMeta, secret *metav1.PartialObjectMetadata, owner metav1.OwnerReference) {
+	if secret.Labels[api.LabelManagedBy] == api.ManagedBy {
+		kept.Labels = t.managed
+	}
+	kept.GenerateName = noteOf(secret, owner.Name)
+	t.words.share(&owner.APIVersion, &owner.Kind)
+	owner.Controller, owner.BlockOwnerDeletion = t.controls, nil
+	pack(&kept.Name, (*string)(&kept.UID), &kept.ResourceVersion, (*string)(&owner.UID), &kept.GenerateName)
+	within(&owner.Name, kept.Name)
+	kept.OwnerReferences = []metav1.OwnerReference{owner}
+	if kept.Name == api.StateSecretName(owner.Name) {
+		kept.Finalizers = accountsIn(session.Kept(kept.GenerateName))
 	}
 }
 
-// recordText is the record of a state Secret, as it stands there or as the cache keeps it.
+// noteOf is the record of a state Secret, and who owns what of any other Secret of a session. It is kept in a field that nobody
+// asks of a Secret that exists, and the record's accounts in another: a map of annotations would take more memory than all else
+// that is kept.
+func noteOf(secret *metav1.PartialObjectMetadata, owner string) string {
+	record, ok := secret.Annotations[annotationRecord]
+	switch {
+	case ok && secret.Name == api.StateSecretName(owner):
+		return string(session.Keep(record))
+	case len(secret.ManagedFields) == 0: // it was stripped before
+		return secret.GenerateName
+	default:
+		return managedOwnership(secret.ManagedFields)
+	}
+}
+
+// recordText is the record of a state Secret, as it stands there.
 func recordText(state metav1.Object) string {
 	if text, ok := state.GetAnnotations()[annotationRecord]; ok {
 		return text
 	}
-	return state.GetGenerateName()
+	return session.Kept(state.GetGenerateName()).Text()
+}
+
+// readRecord is the same, read.
+func readRecord(state metav1.Object) (session.Record, error) {
+	if text, ok := state.GetAnnotations()[annotationRecord]; ok {
+		return session.Decode(text)
+	}
+	return session.Kept(state.GetGenerateName()).Record()
 }
 
 // ownershipOf is the managedOwnership of a cached target.
@@ -96,13 +122,15 @@ func (t stripper) session(obj any) (any, error) {
 	if !ok {
 		return nil, fmt.Errorf("strip session: got a %T", obj)
 	}
-	s.ManagedFields = nil
+	s.ManagedFields, s.Labels, s.OwnerReferences = nil, nil, nil
 	request, asked := s.Annotations[api.AnnotationRefreshRequested]
 	s.Annotations = nil
 	if asked {
 		s.Annotations = map[string]string{api.AnnotationRefreshRequested: request}
 	}
+	s.Status.Conditions = slices.Clone(s.Status.Conditions) // decoded, there is room for twice as many
 	t.shareWords(s)
+	packWords(s)
 	return s, nil
 }
 
@@ -111,15 +139,32 @@ func (t stripper) session(obj any) (any, error) {
 func (t stripper) shareWords(s *api.SecretServerSession) {
 	endpoint, credentials := &s.Spec.Endpoint, &s.Spec.Credentials
 	t.words.share(&s.Namespace, &endpoint.URL, &endpoint.TLSServerName, &credentials.SecretRef.Name, &credentials.UsernameKey,
-		&credentials.PasswordKey, &credentials.OTPSeedKey, &credentials.Domain, (*string)(&s.Status.LastGrant))
+		&credentials.PasswordKey, &credentials.OTPSeedKey, &credentials.Domain, &s.Spec.Target.Type, (*string)(&s.Spec.DeletionPolicy),
+		(*string)(&s.Status.LastGrant), &s.Status.LastFailureReason)
 	if ref := endpoint.CABundleRef; ref != nil {
 		t.words.share((*string)(&ref.Kind), &ref.Name, &ref.Key)
 	}
 	for i := range s.Status.Conditions {
 		c := &s.Status.Conditions[i]
 		t.words.share(&c.Type, (*string)(&c.Status), &c.Reason)
-		if c.Type == api.ConditionRefreshable { // the other messages name names
+		if namesNothing(c) {
 			t.words.share(&c.Message)
 		}
 	}
+}
+
+// namesNothing reports whether a condition's message is the same for many sessions. The others name names.
+func namesNothing(c *metav1.Condition) bool { return c.Type == api.ConditionRefreshable }
+
+// packWords keeps together what is a session's own.
+func packWords(s *api.SecretServerSession) {
+	own := make([]*string, 0, 8)
+	own = append(own, &s.Name, (*string)(&s.UID), &s.ResourceVersion, &s.Status.LastHandledRefreshRequest)
+	for i := range s.Status.Conditions {
+		if c := &s.Status.Conditions[i]; !namesNothing(c) {
+			own = append(own, &c.Message)
+		}
+	}
+	pack(own...)
+	within(&s.Status.TargetName, s.Name)
 }

@@ -17,11 +17,14 @@ func costs() []costed {
 	if err != nil {
 		panic(err)
 	}
+	kept := Keep(text)
 	return []costed{
 		{"decide, not due", 3, func() error { _ = Decide(o, fresh); return nil }},
 		{"decide, due", 3, func() error { _ = Decide(o, late); return nil }},
 		{"encode the record", 8, func() error { _, err := o.Record.Encode(); return err }},
 		{"decode the record", 30, func() error { _, err := Decode(text); return err }},
+		{"keep the record", 50, func() error { _ = Keep(text); return nil }},
+		{"read the kept record", 5, func() error { _, err := kept.Record(); return err }},
 	}
 }
 
