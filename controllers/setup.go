@@ -79,6 +79,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options, dial Dialer, 
 	if err := r.liveness.addTo(mgr); err != nil {
 		return fmt.Errorf("add the liveness checks: %w", err)
 	}
+	if err := mgr.Add(newStartup(mgr, queue.due, c)); err != nil {
+		return fmt.Errorf("add what gives back the memory of the start: %w", err)
+	}
 	return r.watch(ctx, mgr, queue)
 }
 
