@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -95,24 +96,52 @@ func (c *census) Collect(metrics chan<- prometheus.Metric) {
 
 // describe tells of one session, in the words that are counted.
 func (c *census) describe(metrics chan<- prometheus.Metric, s *api.SecretServerSession, words counts) {
+	labels := labelsOf(s)
+	tell := func(what *prometheus.Desc, value float64) {
+		metrics <- &series{desc: what, labels: labels, gauge: dto.Gauge{Value: &value}}
+	}
 	status := &s.Status
 	if expires := status.TokenExpiresAt; expires != nil {
-		metrics <- gauge(c.tokenExpiry, float64(expires.Unix()), s.Namespace, s.Name)
+		tell(c.tokenExpiry, float64(expires.Unix()))
 		if issued := status.TokenIssuedAt; issued != nil {
-			metrics <- gauge(c.tokenLifetime, expires.Sub(issued.Time).Seconds(), s.Namespace, s.Name)
+			tell(c.tokenLifetime, expires.Sub(issued.Time).Seconds())
 		}
-		metrics <- gauge(c.refreshesSinceLogin, float64(status.RefreshesSinceLogin), s.Namespace, s.Name)
+		tell(c.refreshesSinceLogin, float64(status.RefreshesSinceLogin))
 	}
 	if next := status.NextRefreshAt; next != nil {
-		metrics <- gauge(c.nextRefresh, float64(next.Unix()), s.Namespace, s.Name)
+		tell(c.nextRefresh, float64(next.Unix()))
 	}
 	if stalled := meta.FindStatusCondition(status.Conditions, api.ConditionStalled); stalled != nil {
 		metrics <- gauge(c.stalled, 1, s.Namespace, s.Name, words.place(stalled).reason)
 	}
 	if s.Spec.Suspend {
-		metrics <- gauge(c.suspension, 1, s.Namespace, s.Name)
+		tell(c.suspension, 1)
 	}
 }
+
+// series is one gauge of one session. There are as many at each scrape as there are sessions, times five; so they share their
+// labels, where prometheus.NewConstMetric makes them anew for each.
+type series struct {
+	desc   *prometheus.Desc
+	labels []*dto.LabelPair
+	gauge  dto.Gauge
+}
+
+// Desc implements prometheus.Metric.
+func (s *series) Desc() *prometheus.Desc { return s.desc }
+
+// Write implements prometheus.Metric.
+func (s *series) Write(to *dto.Metric) error {
+	to.Label, to.Gauge = s.labels, &s.gauge
+	return nil
+}
+
+// labelsOf name a session, in the order of the labels' names.
+func labelsOf(s *api.SecretServerSession) []*dto.LabelPair {
+	return []*dto.LabelPair{label(labelName, s.Name), label(labelNamespace, s.Namespace)}
+}
+
+func label(name, value string) *dto.LabelPair { return &dto.LabelPair{Name: &name, Value: &value} }
 
 func gauge(what *prometheus.Desc, value float64, labels ...string) prometheus.Metric {
 	return prometheus.MustNewConstMetric(what, prometheus.GaugeValue, value, labels...)
