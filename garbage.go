@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
+
+	"k8s.io/utils/clock"
 )
 
 // Mostly an operator waits: what it holds counts for longer than what it computes. So there may be little garbage beside what is in
@@ -24,7 +26,7 @@ func garbagePercent(live uint64) int {
 	if live == 0 {
 		return leastGarbage // nothing has been collected yet
 	}
-	return int(min(max(spareGarbage*100/live, leastGarbage), mostGarbage)) //nolint:gosec // between the two
+	return int(min(max(spareGarbage*100/live, leastGarbage), mostGarbage))
 }
 
 // boundGarbage adapts the garbage collector to what is in use, until the context ends. GOGC in the environment overrides it.
@@ -33,10 +35,10 @@ func boundGarbage(ctx context.Context) {
 		return
 	}
 	debug.SetGCPercent(leastGarbage)
-	ticker := time.NewTicker(garbageInterval)
+	ticker := clock.RealClock{}.NewTicker(garbageInterval)
 	go func() {
 		defer ticker.Stop()
-		adaptGarbage(ctx, ticker.C, liveHeap, func(percent int) { debug.SetGCPercent(percent) })
+		adaptGarbage(ctx, ticker.C(), liveHeap, func(percent int) { debug.SetGCPercent(percent) })
 	}()
 }
 

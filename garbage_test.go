@@ -35,7 +35,7 @@ func TestGarbageIsAdaptedOnlyWhenMuchHasChanged(t *testing.T) {
 			return live
 		}, func(percent int) { set = append(set, percent) })
 	}()
-	for range len(in) {
+	for range in {
 		ticks <- time.Time{}
 	}
 	cancel()

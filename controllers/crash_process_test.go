@@ -66,6 +66,7 @@ func (tr *trial) newProcess(name string, skew time.Duration) *process {
 		events:       eventLog{tr},
 		live:         memoryClient{kubernetes: tr.kubernetes, send: tr.mutant.wrap(tr.kubernetes, p.send)},
 		cache:        p.cache,
+		look:         soon,
 		accounts:     newAccounts(refusedRetry),
 		places:       newGate(placesOf(Options{EndpointConcurrency: tr.concurrency, MaxConcurrentReconciles: 2 * tr.concurrency}), soon),
 		outages:      newOutages(p.clock, logr.Discard(), p),

@@ -40,7 +40,7 @@ func (p *pass) revokeFormer(ctx context.Context) error {
 	var told []ending
 	t := p.state.stored.former()
 	if p.session.Spec.DeletionPolicy == api.DeletionRevoke && p.now().Before(t.expires) {
-		ended, err := p.end(ctx, t)
+		ended, err := p.endToken(ctx, t)
 		if err != nil || ended == nil {
 			p.crowded = err == nil
 			return err

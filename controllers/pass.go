@@ -43,6 +43,7 @@ type pass struct {
 	tried        bool   // an attempt at a grant has failed in this pass
 	handled      string // the refresh request that was acted on last
 	notes        notes
+	writes       []object // that were begun; see begin
 
 	// handledBefore is the refresh request that was acted on before the one that the present grant was begun for.
 	handledBefore string

@@ -39,6 +39,7 @@ func (p *pass) publish(ctx context.Context) error {
 	}
 	target := targetSecret(p.session, data)
 	target.WithResourceVersion(cmp.Or(p.target.version, neverCurrent))
+	p.begin(secretNamed(p.session, *target.Name))
 	err = p.live.Apply(ctx, target, client.FieldOwner(api.ManagedBy), client.ForceOwnership)
 	switch {
 	case apierrors.IsConflict(err):

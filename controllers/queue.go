@@ -46,6 +46,9 @@ func (w *wakeableQueue) due() int {
 	return w.queue.Len()
 }
 
+// look brings one that something may have happened to.
+func (w *wakeableQueue) look(name types.NamespacedName) { w.add(ordinary, 0, name) }
+
 // admit wakes one for whom a place is free.
 func (w *wakeableQueue) admit(name types.NamespacedName) { w.add(admitted, 0, name) }
 

@@ -33,7 +33,7 @@ func (p *pass) revoke(ctx context.Context) error {
 		return err // it is tried again, until the session is let go
 	}
 	for _, t := range p.liveTokens() {
-		ended, err := p.end(ctx, t)
+		ended, err := p.endToken(ctx, t)
 		if err != nil || ended == nil {
 			p.busy = err == nil
 			return err
@@ -76,8 +76,8 @@ func (p *pass) missing() bool {
 		(status.TokenExpiresAt == nil || p.now().Before(status.TokenExpiresAt.Time))
 }
 
-// end makes one attempt to revoke a token, or says why it makes none. It returns nil if there is no free place now.
-func (p *pass) end(ctx context.Context, t liveToken) (*ending, error) {
+// endToken makes one attempt to revoke a token, or says why it makes none. It returns nil if there is no free place now.
+func (p *pass) endToken(ctx context.Context, t liveToken) (*ending, error) {
 	origin := originOf(t.url)
 	skipped := func(why string) (*ending, error) {
 		e := p.skipped(t, why)

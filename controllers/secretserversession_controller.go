@@ -48,6 +48,8 @@ type Reconciler struct {
 	// live reads and writes the API server; cache holds the sessions, and of Secrets and ConfigMaps metadata alone.
 	live  client.Client
 	cache client.Reader
+	// look brings a session to the queue.
+	look func(types.NamespacedName)
 
 	accounts     *accounts
 	codes        *codes
@@ -77,6 +79,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	endTurn := r.places.turn(request.NamespacedName)
 	defer endTurn()
 	p, err := r.observe(ctx, request.NamespacedName)
+	defer func() {
+		if p != nil {
+			p.end(ctx)
+		}
+	}()
 	// One on its way out waits for a place to revoke, and will not ask for a grant.
 	defer func() { r.outages.settle(request.NamespacedName, p != nil && p.busy && p.departure == nil) }()
 	switch {

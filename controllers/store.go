@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,6 +96,7 @@ func (p *pass) patchState(ctx context.Context, operations []operation) (*corev1.
 		return nil, fmt.Errorf("encode patch: %w", err)
 	}
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: p.session.Namespace, Name: api.StateSecretName(p.session.Name)}}
+	p.begin(secretNamed(p.session, secret.Name))
 	err = p.live.Patch(ctx, secret, client.RawPatch(types.JSONPatchType, body), client.FieldOwner(api.ManagedBy))
 	switch {
 	case apierrors.IsInvalid(err), apierrors.IsNotFound(err):
@@ -202,6 +204,7 @@ func (p *pass) write(ctx context.Context, next stored) error {
 	if err := writeState(secret, next); err != nil {
 		return err
 	}
+	p.begin(secretNamed(p.session, secret.Name))
 	err := save()
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err) && p.state.exists:
@@ -275,6 +278,30 @@ func (p *pass) storeUnlessSuperseded(ctx context.Context) error {
 // superseded reports whether the stored session is no longer the one that the held grant followed.
 func (p *pass) superseded() bool {
 	return p.state.exists && p.state.record.Sequence() > p.grant.claimed.Sequence()
+}
+
+// begin has what the watch shows of an object held back until the pass is over, because the pass is about to write it.
+func (p *pass) begin(o object) {
+	if !slices.Contains(p.writes, o) {
+		p.writes = append(p.writes, o)
+		p.expectations.begin(o)
+	}
+}
+
+// end looks for what was held back, and has the sessions looked at which it concerns.
+func (p *pass) end(ctx context.Context) {
+	for _, o := range p.writes {
+		if !p.expectations.end(o) {
+			continue
+		}
+		meta, err := p.metadata(ctx, secretKind, o.Namespace, o.Name)
+		if err != nil || meta == nil {
+			continue // its deletion has been told
+		}
+		for _, request := range p.sessionsOfSecret(ctx, meta) {
+			p.look(request.NamespacedName)
+		}
+	}
 }
 
 // expect notes a write, so that no pass starts from a cache that lacks it.
