@@ -11,8 +11,8 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// Mostly an operator waits: what it holds counts for longer than what it computes. So there may be little garbage beside what is in
-// use: a few MiB, which costs most of the processor's time for collecting it when little is in use, and half of that when much is.
+// Mostly an operator waits: what it holds counts for longer than what it computes. So there is little garbage beside what is in
+// use, though the less there may be, the more often it is collected. Where little is in use, some MiB more spare most of that work.
 const (
 	spareGarbage = 10 << 20 // bytes
 	leastGarbage = 50       // percent of what is in use, as GOGC has it

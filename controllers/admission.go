@@ -18,11 +18,11 @@ import (
 // Of the workers, the requests to Secret Servers that are not known to answer hold half at most, and so do those of one
 // namespace, and the revocations: some that hang must not keep the sessions of all others waiting. A Secret Server can answer
 // until all its sessions are due, and hang then, so that the first bound alone would be none.
-const share = 2
+const workerShare = 2
 
 // placesOf bounds the requests to Secret Servers, and the logins.
 func placesOf(o Options) map[roomKind]int {
-	part := max(o.MaxConcurrentReconciles/share, 1)
+	part := max(o.MaxConcurrentReconciles/workerShare, 1)
 	return map[roomKind]int{
 		ofAccount:    1,
 		ofServer:     o.EndpointConcurrency,
@@ -32,8 +32,8 @@ func placesOf(o Options) map[roomKind]int {
 	}
 }
 
-// takePlace takes a place among the requests to the session's Secret Server, which connect has told, and among the logins to an
-// account if one is named. The pass may have it already. If there is none, the pass has noted that it waits for it.
+// takePlace takes a place among the requests to the session's Secret Server, and among the logins to an account if one is named. The
+// pass may have it already. If there is none, the pass has noted that it waits for it.
 func (p *pass) takePlace(account string) bool {
 	login := room{ofAccount, account}
 	switch {
@@ -143,8 +143,12 @@ func (p *pass) tokenExpiresAt() time.Time {
 // that is over. Their pods would be refused; those of a new session have not begun.
 const newcomersWait = 10 * time.Minute
 
-// neededBy is when the session needs another token, for the order in which sessions go: when the present one expires.
+// neededBy is when the session needs another token, for the order in which sessions go: when the present one expires. One on its
+// way out has its tokens revoked before it is let go.
 func (p *pass) neededBy() time.Time {
+	if p.departure != nil {
+		return p.departure.letGoAt
+	}
 	if expires := p.tokenExpiresAt(); !expires.IsZero() {
 		return expires
 	}

@@ -41,6 +41,7 @@ func (p *pass) revokeFormer(ctx context.Context) error {
 	t := p.state.stored.former()
 	if p.session.Spec.DeletionPolicy == api.DeletionRevoke && p.now().Before(t.expires) {
 		ended, err := p.endToken(ctx, t)
+		p.leavePlace() // what is left to do concerns the API server alone
 		if err != nil || ended == nil {
 			p.crowded = err == nil
 			return err

@@ -11,139 +11,117 @@ import (
 // gate lets a bounded number of passes at a time into each of its rooms: one login per account, so that a wrong password
 // costs one bad login and not one per session; a few requests per Secret Server. Nobody waits inside: who is turned away
 // leaves its worker to others, and is woken when there is a place in all the rooms that it asked for. That place is kept for
-// it until its next pass is over, so that nobody is woken for nothing. Who needs a token first goes first, and among equals who
-// came first. As that is a fixed time, everybody's turn comes. Who needs several rooms must ask for all at once: of two who have
-// one each and wait for the other's, none would ever have both.
+// it until its next pass is over, so that nobody is woken for nothing. Of those with a place in all their rooms, who needs a token
+// first goes first, and among equals who came first. As that is a fixed time, everybody's turn comes.
 type gate struct {
 	capacity map[roomKind]int
 	wake     func(types.NamespacedName)
 
 	mu    sync.Mutex
 	rooms map[room]*occupancy
+	lines map[[mostRooms]room]*line
 	// waiting are those who were turned away, kept the places of those who were woken and have not entered yet.
-	waiting map[types.NamespacedName]waiter
-	kept    map[types.NamespacedName]*place
+	waiting map[errand]*waiter
+	kept    map[errand]*place
 }
 
-// room is where passes of one kind meet: at an account, at a Secret Server.
-type room struct {
-	kind roomKind
-	key  string
-}
+// errand is what a session comes for: a grant or a verification, or a revocation. It may wait for both.
+type errand struct {
+	types.NamespacedName
 
-type roomKind uint8
-
-const (
-	ofAccount    roomKind = iota // logins
-	ofServer                     // requests to one Secret Server
-	ofNamespace                  // requests of one namespace's sessions
-	ofUnproven                   // requests to all Secret Servers that are not known to answer
-	ofRevocation                 // revocations everywhere
-)
-
-// occupancy is who is in a room, those included for whom a place is kept, and who waits for it. As long as there is a place,
-// nobody waits.
-type occupancy struct {
-	inside  int
-	waiting []waiter // in the order of their turns
-}
-
-// waiter is who waits at a gate. It stands before one room that is full, whichever others it asked for.
-type waiter struct {
-	name     types.NamespacedName
-	neededBy time.Time
-	rooms    []room
-	before   room
-}
-
-// place is one in each of some rooms. It is one pass's, or kept for one.
-type place struct {
-	gate  *gate
-	rooms []room
+	revokes bool
 }
 
 func newGate(capacity map[roomKind]int, wake func(types.NamespacedName)) *gate {
 	return &gate{
 		capacity: capacity, wake: wake,
 		rooms:   map[room]*occupancy{},
-		waiting: map[types.NamespacedName]waiter{},
-		kept:    map[types.NamespacedName]*place{},
+		lines:   map[[mostRooms]room]*line{},
+		waiting: map[errand]*waiter{},
+		kept:    map[errand]*place{},
 	}
 }
 
 // enter takes a place in all of these rooms for who, which needs a token by then, and which must leave it. It returns nil if one of
 // them is full: then who will be woken.
 func (g *gate) enter(who types.NamespacedName, neededBy time.Time, rooms ...room) *place {
+	e := errand{who, slices.Contains(rooms, room{kind: ofRevocation})}
 	g.mu.Lock()
-	freed := g.giveBack(who)
+	freed := g.giveBack(e)
 	var taken *place
 	if g.admits(rooms) {
-		g.forget(who)
+		g.forget(e)
 		g.take(rooms)
 		taken = &place{g, rooms}
 	} else {
-		g.wait(waiter{name: who, neededBy: neededBy, rooms: rooms})
+		g.wait(e, neededBy, rooms)
 	}
 	g.wakeUnlock(g.fill(freed))
 	return taken
 }
 
-// extend adds a room to the place of who. If it is full, the place is given up, who will be woken when there is one in all of them,
-// and the result is false.
-func (p *place) extend(who types.NamespacedName, neededBy time.Time, r room) bool {
-	g, before := p.gate, p.rooms
-	all := append(slices.Clone(before), r)
-	g.mu.Lock()
-	if !g.full(r) {
-		g.take([]room{r})
-		p.rooms = all
-		g.mu.Unlock()
-		return true
-	}
-	p.rooms = nil
-	g.vacate(before)
-	g.wait(waiter{name: who, neededBy: neededBy, rooms: all})
-	g.wakeUnlock(g.fill(before))
-	return false
-}
-
-// has reports whether the place is one in this room too.
-func (p *place) has(r room) bool { return slices.Contains(p.rooms, r) }
-
-// leave gives the place up, but in rooms of the kinds that are named. To leave twice does no harm.
-func (p *place) leave(but ...roomKind) {
-	var left, stays []room
-	for _, r := range p.rooms {
-		if slices.Contains(but, r.kind) {
-			stays = append(stays, r)
-		} else {
-			left = append(left, r)
-		}
-	}
-	p.rooms = stays
-	g := p.gate
-	g.mu.Lock()
-	g.vacate(left)
-	g.wakeUnlock(g.fill(left))
-}
-
-// turn begins a pass of who. The result ends it: the place that was kept for that pass, if it has not been taken, goes to the next.
-// One that has been kept since will have a pass of its own, for which who was woken.
+// turn begins a pass of who. The result ends it. The place that was kept for that pass, if it has not been taken, goes to the next;
+// one that has been kept since will have a pass of its own, for which who was woken. And who waited and has not asked again
+// does not wait any more.
 func (g *gate) turn(who types.NamespacedName) (end func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	mine := g.kept[who]
-	if mine == nil {
-		return func() {}
-	}
+	ends := [...]func() []room{g.turnOf(errand{who, false}), g.turnOf(errand{who, true})}
 	return func() {
 		g.mu.Lock()
 		var freed []room
-		if g.kept[who] == mine {
-			freed = g.giveBack(who)
+		for _, end := range ends {
+			freed = append(freed, end()...)
 		}
 		g.wakeUnlock(g.fill(freed))
 	}
+}
+
+// turnOf is the turn of an errand. Its end returns the rooms that are free by that.
+func (g *gate) turnOf(e errand) (end func() []room) {
+	kept, waited := g.kept[e], g.waiting[e]
+	asked := 0
+	if waited != nil {
+		asked = waited.asked
+	}
+	return func() []room {
+		if waited != nil && g.waiting[e] == waited && waited.asked == asked {
+			g.forget(e)
+		}
+		if kept != nil && g.kept[e] == kept {
+			return g.giveBack(e)
+		}
+		return nil
+	}
+}
+
+// giveBack ends the keeping of a place, and returns the rooms where it was.
+func (g *gate) giveBack(e errand) []room {
+	mine := g.kept[e]
+	if mine == nil {
+		return nil
+	}
+	delete(g.kept, e)
+	g.vacate(mine.rooms)
+	return mine.rooms
+}
+
+// fill keeps what is free in these rooms for those whose turn it is, and returns them.
+func (g *gate) fill(rooms []room) (woken []types.NamespacedName) {
+	for l := g.next(rooms); l != nil; l = g.next(rooms) {
+		w := l.waiting[0]
+		l.waiting[0] = nil
+		l.waiting = l.waiting[1:]
+		delete(g.waiting, w.errand)
+		g.take(l.rooms)
+		g.close(l)
+		g.kept[w.errand] = &place{g, l.rooms}
+		woken = append(woken, w.NamespacedName)
+	}
+	for _, r := range rooms {
+		g.tidy(r)
+	}
+	return woken
 }
 
 // wakeUnlock wakes these once others may enter.
@@ -152,96 +130,4 @@ func (g *gate) wakeUnlock(names []types.NamespacedName) {
 	for _, name := range names {
 		g.wake(name)
 	}
-}
-
-// giveBack ends the keeping of who's place, and returns the rooms where it was.
-func (g *gate) giveBack(who types.NamespacedName) []room {
-	mine := g.kept[who]
-	if mine == nil {
-		return nil
-	}
-	delete(g.kept, who)
-	g.vacate(mine.rooms)
-	return mine.rooms
-}
-
-func (g *gate) full(r room) bool {
-	o := g.rooms[r]
-	return o != nil && o.inside >= g.capacity[r.kind]
-}
-
-func (g *gate) admits(rooms []room) bool { return !slices.ContainsFunc(rooms, g.full) }
-
-func (g *gate) take(rooms []room) {
-	for _, r := range rooms {
-		g.at(r).inside++
-	}
-}
-
-func (g *gate) vacate(rooms []room) {
-	for _, r := range rooms {
-		g.rooms[r].inside--
-	}
-}
-
-func (g *gate) at(r room) *occupancy {
-	o := g.rooms[r]
-	if o == nil {
-		o = &occupancy{}
-		g.rooms[r] = o
-	}
-	return o
-}
-
-// wait puts w before the first of its rooms that is full. Who waits already keeps its place in the order.
-func (g *gate) wait(w waiter) {
-	if was, ok := g.waiting[w.name]; ok {
-		if was.neededBy.Equal(w.neededBy) && slices.Equal(was.rooms, w.rooms) {
-			return
-		}
-		g.forget(w.name)
-	}
-	w.before = w.rooms[slices.IndexFunc(w.rooms, g.full)]
-	g.waiting[w.name] = w
-	o := g.at(w.before)
-	at, _ := slices.BinarySearchFunc(o.waiting, w, func(other, w waiter) int {
-		if other.neededBy.After(w.neededBy) {
-			return 1
-		}
-		return -1 // also of the same time: behind those who came before
-	})
-	o.waiting = slices.Insert(o.waiting, at, w)
-}
-
-// forget ends the waiting of who.
-func (g *gate) forget(who types.NamespacedName) {
-	if w, ok := g.waiting[who]; ok {
-		delete(g.waiting, who)
-		o := g.rooms[w.before]
-		o.waiting = slices.DeleteFunc(o.waiting, func(w waiter) bool { return w.name == who })
-	}
-}
-
-// fill keeps what is free in these rooms for those whose turn it is, and returns them.
-func (g *gate) fill(rooms []room) (woken []types.NamespacedName) {
-	for _, r := range rooms {
-		o := g.rooms[r]
-		for o != nil && !g.full(r) && len(o.waiting) > 0 {
-			next := o.waiting[0]
-			o.waiting[0] = waiter{} // what it points to
-			o.waiting = o.waiting[1:]
-			delete(g.waiting, next.name)
-			if !g.admits(next.rooms) {
-				g.wait(next) // before another of its rooms
-				continue
-			}
-			g.take(next.rooms)
-			g.kept[next.name] = &place{g, next.rooms}
-			woken = append(woken, next.name)
-		}
-		if o != nil && o.inside == 0 {
-			delete(g.rooms, r)
-		}
-	}
-	return woken
 }

@@ -200,6 +200,82 @@ func TestAPlaceIsExtendedOrGivenUpForOneInAllRooms(t *testing.T) {
 	}
 }
 
+// Else a namespace whose places are all taken could keep others from an account.
+func TestNobodyHoldsARoomWhileItWaitsForAnother(t *testing.T) {
+	server, full, account := room{ofServer, "here"}, room{ofNamespace, "full"}, ofOne("x")
+	g, _ := newTestGate(1, 1, 1)
+	g.enter(named("inside"), noon, room{ofServer, "there"}, full)
+	if g.enter(named("waits"), noon, server, full, account) != nil {
+		t.Fatal("entered a full namespace")
+	}
+	if g.enter(named("other"), noon, server, room{ofNamespace, "other"}, account) == nil {
+		t.Error("who waits for its namespace keeps another from the account")
+	}
+}
+
+func TestASessionWaitsForAGrantAndForARevocation(t *testing.T) {
+	here, there := room{ofServer, "here"}, room{ofServer, "there"}
+	g, woken := newTestGate(0, 1, 1)
+	g.capacity[ofRevocation] = 1
+	inHere, inThere := g.enter(named("a"), noon, here), g.enter(named("b"), noon, there)
+	g.enter(named("session"), noon, here)
+	g.enter(named("session"), noon, there, room{kind: ofRevocation})
+	inHere.leave()
+	inThere.leave()
+	if want := []string{"session", "session"}; !slices.Equal(*woken, want) {
+		t.Fatalf("woken %v, want %v", *woken, want)
+	}
+	if g.enter(named("session"), noon, there, room{kind: ofRevocation}) == nil || g.enter(named("session"), noon, here) == nil {
+		t.Error("one errand has cost the other its place")
+	}
+}
+
+// The room that was named first is not filled first.
+func TestAPlaceInASharedRoomGoesToWhoNeedsItFirst(t *testing.T) {
+	server, other, namespace := room{ofServer, "here"}, room{ofServer, "there"}, room{ofNamespace, "n"}
+	g, woken := newTestGate(0, 1, 1)
+	inside := g.enter(named("inside"), noon, server, namespace)
+	g.enter(named("late"), noon.Add(time.Hour), server, namespace)
+	g.enter(named("soon"), noon, other, namespace)
+	inside.leave()
+	if want := []string{"soon"}; !slices.Equal(*woken, want) {
+		t.Errorf("woken %v, want %v", *woken, want)
+	}
+}
+
+func TestWhoDoesNotAskAgainWaitsNoMore(t *testing.T) {
+	server, account := room{ofServer, "here"}, ofOne("x")
+	for name, happens := range map[string]struct {
+		pass  func(*gate)
+		woken []string
+	}{
+		"it was suspended":                   {func(*gate) {}, []string{"next"}},
+		"it asks again":                      {func(g *gate) { g.enter(named("asks"), noon, server, room{ofNamespace, "n"}, account) }, []string{"asks"}},
+		"it needs no login, but a refresh":   {func(g *gate) { g.enter(named("asks"), noon.Add(time.Minute), server) }, []string{"next"}},
+		"it waits for another server by now": {func(g *gate) { g.enter(named("asks"), noon, room{ofServer, "there"}) }, []string{"next"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, woken := newTestGate(1, 1, 1)
+			inside := g.enter(named("inside"), noon, server)
+			g.enter(named("inside there"), noon, room{ofServer, "there"})
+			g.enter(named("asks"), noon, server, room{ofNamespace, "n"}, account)
+			g.enter(named("next"), noon, server, account)
+			end := g.turn(named("asks"))
+			happens.pass(g)
+			end()
+			inside.leave()
+			if !slices.Equal(*woken, happens.woken) {
+				t.Errorf("woken %v, want %v", *woken, happens.woken)
+			}
+			for r, o := range g.rooms {
+				if o.inside == 0 && len(o.lines) == 0 {
+					t.Errorf("%v is remembered for nobody", r)
+				}
+			}
+		})
+	}
+}
+
 func TestGateKeepsKeysApart(t *testing.T) {
 	g, _ := newTestGate(1, 0, 0)
 	if g.enter(named("a"), noon, ofOne("one")) == nil {
@@ -279,8 +355,8 @@ func TestGateLetsEverybodyInAndNobodyTooMany(t *testing.T) {
 				t.Errorf("%s was never woken", who.Name)
 			}
 		}
-		if g := c.gate; len(g.rooms)+len(g.waiting)+len(g.kept) > 0 {
-			t.Errorf("%d rooms, %d who wait and %d places are kept for nobody", len(g.rooms), len(g.waiting), len(g.kept))
+		if g := c.gate; len(g.rooms)+len(g.lines)+len(g.waiting)+len(g.kept) > 0 {
+			t.Errorf("%d rooms, %d lines, %d who wait and %d places are kept for nobody", len(g.rooms), len(g.lines), len(g.waiting), len(g.kept))
 		}
 	})
 }
@@ -332,7 +408,7 @@ func (c *crowd) pass(t *rapid.T) {
 		c.been[who] = true
 		return
 	}
-	_, promised := c.gate.kept[who]
+	_, promised := c.gate.kept[errand{NamespacedName: who}]
 	neededBy := noon.Add(time.Duration(rapid.IntRange(0, 2).Draw(t, "needed after minutes")) * time.Minute)
 	account := len(c.wants[who]) - 1
 	rooms := c.wants[who][:account]
@@ -365,8 +441,8 @@ func (c *crowd) check(t *rapid.T) {
 		}
 	}
 	for who, w := range c.gate.waiting {
-		if c.gate.admits(w.rooms) {
-			t.Fatalf("%s waits, and there is a place in all its rooms", who.Name)
+		if w.line.admitted() {
+			t.Fatalf("%s waits, and there is a place in all the rooms that it waits for", who.Name)
 		}
 	}
 }

@@ -13,7 +13,7 @@ type identities struct {
 	accounts map[session.Identity]string
 }
 
-// mostIdentities bounds the memory. To have forgotten one costs a read.
+// mostIdentities bounds the memory. To have forgotten one costs a read, and the turn for which it was made.
 const mostIdentities = 1024
 
 func newIdentities() *identities { return &identities{accounts: map[session.Identity]string{}} }

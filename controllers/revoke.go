@@ -1,7 +1,6 @@
 package controllers
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +24,7 @@ type ending struct {
 // revoke makes one attempt for each token of a session on its way out. The outcome is told when the session is let go.
 func (p *pass) revoke(ctx context.Context) error {
 	defer p.leavePlace()
-	if !p.reserveRevocation(cmp.Or(p.state.record.ServerURL, serverURL(p.session))) {
+	if live := p.liveTokens(); len(live) > 0 && !p.reserveRevocation(live[0].url) {
 		p.busy = true
 		return nil
 	}

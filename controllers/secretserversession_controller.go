@@ -76,8 +76,13 @@ var errUnsettled = errors.New("the session did not settle within one pass")
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	end := r.liveness.begin(request.NamespacedName)
 	defer end()
+	behind := false // so that the turn is that of the pass which follows at once
 	endTurn := r.places.turn(request.NamespacedName)
-	defer endTurn()
+	defer func() {
+		if !behind {
+			endTurn()
+		}
+	}()
 	p, err := r.observe(ctx, request.NamespacedName)
 	defer func() {
 		if p != nil {
@@ -88,6 +93,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	defer func() { r.outages.settle(request.NamespacedName, p != nil && p.busy && p.departure == nil) }()
 	switch {
 	case errors.Is(err, errBehind):
+		behind = true
 		return ctrl.Result{RequeueAfter: catchUp}, nil
 	case err != nil:
 		return ctrl.Result{}, err

@@ -1,0 +1,105 @@
+package controllers
+
+import (
+	"slices"
+	"time"
+)
+
+// mostRooms is how many rooms somebody may need at a time.
+const mostRooms = 4
+
+// line is of those who wait for the same rooms. As long as there is a place in all of them, nobody does. Nobody holds one room
+// while it waits for another, so no room stands empty for somebody who waits elsewhere.
+type line struct {
+	rooms   []room
+	spaces  []*occupancy // of the rooms
+	waiting []*waiter    // in the order of their turns
+}
+
+// waiter is who waits at a gate.
+type waiter struct {
+	errand
+
+	neededBy time.Time
+	line     *line
+	asked    int // how often it was turned away since
+}
+
+// admitted reports whether there is a place in all rooms that the line is for.
+func (l *line) admitted() bool { return !slices.ContainsFunc(l.spaces, (*occupancy).full) }
+
+// wait puts an errand into the line for these rooms. Who is in it already keeps its place.
+func (g *gate) wait(e errand, neededBy time.Time, rooms []room) {
+	if was := g.waiting[e]; was != nil && was.neededBy.Equal(neededBy) && slices.Equal(was.line.rooms, rooms) {
+		was.asked++
+		return
+	}
+	g.forget(e)
+	w := &waiter{errand: e, neededBy: neededBy, line: g.open(rooms)}
+	g.waiting[e] = w
+	at, _ := slices.BinarySearchFunc(w.line.waiting, w, func(other, w *waiter) int {
+		if other.neededBy.After(w.neededBy) {
+			return 1
+		}
+		return -1 // also of the same time: behind those who came before
+	})
+	w.line.waiting = slices.Insert(w.line.waiting, at, w)
+}
+
+// forget ends the waiting of an errand.
+func (g *gate) forget(e errand) {
+	if w := g.waiting[e]; w != nil {
+		delete(g.waiting, e)
+		w.line.waiting = slices.DeleteFunc(w.line.waiting, func(other *waiter) bool { return other == w })
+		g.close(w.line)
+	}
+}
+
+// open returns the line for these rooms.
+func (g *gate) open(rooms []room) *line {
+	var key [mostRooms]room
+	copy(key[:], rooms)
+	l := g.lines[key]
+	if l == nil {
+		l = &line{rooms: rooms}
+		g.lines[key] = l
+		for _, r := range rooms {
+			o := g.at(r)
+			o.lines = append(o.lines, l)
+			l.spaces = append(l.spaces, o)
+		}
+	}
+	return l
+}
+
+// close forgets a line if nobody waits in it any more.
+func (g *gate) close(l *line) {
+	if len(l.waiting) > 0 {
+		return
+	}
+	var key [mostRooms]room
+	copy(key[:], l.rooms)
+	delete(g.lines, key)
+	for i, o := range l.spaces {
+		o.lines = slices.DeleteFunc(o.lines, func(other *line) bool { return other == l })
+		g.tidy(l.rooms[i])
+	}
+}
+
+// next is the line to any of these rooms whose turn it is: of those with a place in all that they want, that of who needs a token
+// first.
+func (g *gate) next(rooms []room) *line {
+	var first *line
+	for _, r := range rooms {
+		o := g.rooms[r]
+		if o == nil || o.full() {
+			continue
+		}
+		for _, l := range o.lines {
+			if (first == nil || l.waiting[0].neededBy.Before(first.waiting[0].neededBy)) && l.admitted() {
+				first = l
+			}
+		}
+	}
+	return first
+}
