@@ -15,7 +15,7 @@ import (
 // use, though the less there may be, the more often it is collected. Where little is in use, some MiB more spare most of that work.
 const (
 	spareGarbage = 10 << 20 // bytes
-	leastGarbage = 50       // percent of what is in use, as GOGC has it
+	leastGarbage = 35       // percent of what is in use, as GOGC has it
 	mostGarbage  = 150
 	// garbageInterval is how often the percentage is adapted. What is in use changes with the sessions, and they not fast.
 	garbageInterval = 15 * time.Second

@@ -11,7 +11,7 @@ import (
 func TestLittleInUseMayHaveMoreGarbageBesideIt(t *testing.T) {
 	const mebibyte = 1 << 20
 	for live, want := range map[uint64]int{
-		0: leastGarbage, 1 * mebibyte: mostGarbage, 8 * mebibyte: 125, 10 * mebibyte: 100, 16 * mebibyte: 62, 20 * mebibyte: leastGarbage,
+		0: leastGarbage, 1 * mebibyte: mostGarbage, 8 * mebibyte: 125, 10 * mebibyte: 100, 16 * mebibyte: 62, 20 * mebibyte: 50, 40 * mebibyte: leastGarbage,
 		500 * mebibyte: leastGarbage,
 	} {
 		if got := garbagePercent(live); got != want {
