@@ -12,7 +12,8 @@ import (
 // costs one bad login and not one per session; a few requests per Secret Server. Nobody waits inside: who is turned away
 // leaves its worker to others, and is woken when there is a place in all the rooms that it asked for. That place is kept for
 // it until its next pass is over, so that nobody is woken for nothing. Of those with a place in all their rooms, who needs a token
-// first goes first, and among equals who came first. As that is a fixed time, everybody's turn comes.
+// first goes first, and among equals who came first to those rooms. As that is a fixed time, everybody's turn comes, once all
+// its rooms have a place at a time.
 type gate struct {
 	capacity map[roomKind]int
 	wake     func(types.NamespacedName)
@@ -25,7 +26,8 @@ type gate struct {
 	kept    map[errand]*place
 }
 
-// errand is what a session comes for: a grant or a verification, or a revocation. It may wait for both.
+// errand is what a session comes for: a grant or a verification, or a revocation. It may wait for both, and while it is at a grant,
+// for nothing else: that may take long, and what is kept for it meanwhile would stand empty.
 type errand struct {
 	types.NamespacedName
 
@@ -47,17 +49,32 @@ func newGate(capacity map[roomKind]int, wake func(types.NamespacedName)) *gate {
 func (g *gate) enter(who types.NamespacedName, neededBy time.Time, rooms ...room) *place {
 	e := errand{who, slices.Contains(rooms, room{kind: ofRevocation})}
 	g.mu.Lock()
-	freed := g.giveBack(e)
-	var taken *place
-	if g.admits(rooms) {
-		g.forget(e)
-		g.take(rooms)
-		taken = &place{g, rooms}
+	var freed []room
+	taken := g.kept[e]
+	if taken != nil && slices.Equal(taken.rooms, rooms) {
+		delete(g.kept, e)
 	} else {
-		g.wait(e, neededBy, rooms)
+		freed = g.giveBack(e)
+		taken = g.tryTake(e, neededBy, rooms)
+	}
+	if taken != nil && !e.revokes {
+		other := errand{who, true}
+		g.forget(other)
+		freed = slices.Concat(freed, g.giveBack(other))
 	}
 	g.wakeUnlock(g.fill(freed))
 	return taken
+}
+
+// tryTake takes a place in all of these rooms, or puts the errand into the line for them.
+func (g *gate) tryTake(e errand, neededBy time.Time, rooms []room) *place {
+	if !g.admits(rooms) {
+		g.wait(e, neededBy, rooms)
+		return nil
+	}
+	g.forget(e)
+	g.take(rooms)
+	return &place{g, rooms}
 }
 
 // turn begins a pass of who. The result ends it. The place that was kept for that pass, if it has not been taken, goes to the next;
@@ -106,7 +123,7 @@ func (g *gate) giveBack(e errand) []room {
 	return mine.rooms
 }
 
-// fill keeps what is free in these rooms for those whose turn it is, and returns them.
+// fill keeps what is free in these rooms for those whose turn it is, and returns whom to wake for it.
 func (g *gate) fill(rooms []room) (woken []types.NamespacedName) {
 	for l := g.next(rooms); l != nil; l = g.next(rooms) {
 		w := l.waiting[0]

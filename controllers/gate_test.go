@@ -230,6 +230,35 @@ func TestASessionWaitsForAGrantAndForARevocation(t *testing.T) {
 	}
 }
 
+// A grant may hang until timeoutSeconds are over. The place of a revocation that waits for the same pass would stand empty.
+func TestNothingIsKeptForARevocationWhileItsSessionIsAtAGrant(t *testing.T) {
+	former, present := room{ofServer, "former"}, room{ofServer, "present"}
+	revocation := []room{{kind: ofRevocation}, former}
+	for name, kept := range map[string]bool{"it becomes free meanwhile": false, "it was free before": true} {
+		t.Run(name, func(t *testing.T) {
+			g, woken := newTestGate(0, 1, 0)
+			g.capacity[ofRevocation] = 1
+			inside := g.enter(named("a"), noon, former)
+			end := g.turn(named("session"))
+			g.enter(named("session"), noon, revocation...)
+			g.enter(named("another"), noon, former)
+			if kept {
+				inside.leave()
+			}
+			if g.enter(named("session"), noon, present) == nil {
+				t.Fatal("the grant found no place")
+			}
+			if !kept {
+				inside.leave()
+			}
+			if !slices.Contains(*woken, "another") {
+				t.Errorf("woken %v: the place at the former server is kept for who is at the present one", *woken)
+			}
+			end()
+		})
+	}
+}
+
 // The room that was named first is not filled first.
 func TestAPlaceInASharedRoomGoesToWhoNeedsItFirst(t *testing.T) {
 	server, other, namespace := room{ofServer, "here"}, room{ofServer, "there"}, room{ofNamespace, "n"}

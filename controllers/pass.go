@@ -34,9 +34,9 @@ type pass struct {
 	login   *login    // what a login would be made with, once read
 	grant   *newGrant // held in memory alone until it is stored
 	place   *place    // among the requests and logins; nil: none
-	busy    bool
-	crowded bool    // the revocation of the former token found no free place
-	vantage vantage // zero until known
+	busy    bool      // the pass waits for a place
+	crowded bool      // the revocation of the former token found no free place
+	vantage vantage   // zero until known
 	// endpointDown: Secret Server is down, and another session asks for all.
 	endpointDown *fault
 	failure      failure

@@ -18,7 +18,7 @@ const (
 	ordinary = 0
 	// recovered are those that a Secret Server kept waiting that answers again.
 	recovered = 1
-	// admitted are those for whom a place is kept free.
+	// admitted are those for whom a place is kept, and whose turn it is to ask for all.
 	admitted = 2
 )
 

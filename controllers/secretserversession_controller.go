@@ -76,7 +76,7 @@ var errUnsettled = errors.New("the session did not settle within one pass")
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	end := r.liveness.begin(request.NamespacedName)
 	defer end()
-	behind := false // so that the turn is that of the pass which follows at once
+	behind := false // then the turn goes on to the pass that follows at once
 	endTurn := r.places.turn(request.NamespacedName)
 	defer func() {
 		if !behind {
