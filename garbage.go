@@ -17,7 +17,7 @@ const (
 	spareGarbage = 10 << 20 // bytes
 	leastGarbage = 35       // percent of what is in use, as GOGC has it
 	mostGarbage  = 150
-	// garbageInterval is how often the percentage is adapted. What is in use changes with the sessions, and they not fast.
+	// garbageInterval is how often the percentage is adapted. What is in use changes with the number of sessions.
 	garbageInterval = 15 * time.Second
 )
 
