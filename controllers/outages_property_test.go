@@ -130,6 +130,9 @@ func (w *town) end(who types.NamespacedName) {
 	case w.up:
 		w.o.heard(atVault, who, w.expires[who], nil)
 		w.wants[who], w.failures[who] = false, 0
+		for _, r := range w.under {
+			r.probe = false // the outage is over, and of the next one this is no probe
+		}
 	default:
 		w.o.heard(atVault, who, w.expires[who], rapid.SampledFrom([]*secretserver.Error{
 			broken, broken, {Kind: secretserver.Throttled, RetryAfter: 10 * time.Second}, {Kind: secretserver.Protocol, Cause: secretserver.HTMLAnswer},
