@@ -255,12 +255,24 @@ type picture struct {
 	Generation              int64
 	Session, Target, State  string // resource versions
 	Requests                int    // to Secret Server
-	WrittenByTheOperator    int
+	WrittenByTheOperator    string
 	SessionFields, Managers string
 }
 
-// picture takes the picture of a session; its Secret Server and its namespace may be those of others too.
+// picture takes the picture of a session at rest. An object shows what was written a moment before the audit log tells of it, so two
+// pictures in a row have to be the same.
 func (w *world) picture(t *testing.T, name string) picture {
+	t.Helper()
+	var last, now picture
+	w.Eventually(func() bool {
+		last, now = now, w.snapshot(t, name)
+		return now == last
+	}).WithPolling(500*time.Millisecond).Should(BeTrue(), "the session comes to rest")
+	return now
+}
+
+// snapshot is the picture of this moment; its Secret Server and its namespace may be those of others too.
+func (w *world) snapshot(t *testing.T, name string) picture {
 	t.Helper()
 	s := w.session(t, name)
 	p := picture{
@@ -268,7 +280,7 @@ func (w *world) picture(t *testing.T, name string) picture {
 		Session:              s.ResourceVersion,
 		Target:               w.secret(t, s.TargetName()).ResourceVersion,
 		State:                w.secret(t, api.StateSecretName(name)).ResourceVersion,
-		WrittenByTheOperator: len(w.writes(t)),
+		WrittenByTheOperator: strings.Join(w.writes(t), ", "),
 		Managers:             managersOf(s),
 	}
 	fields, err := json.Marshal(s.Spec)
@@ -293,7 +305,7 @@ func managersOf(o metav1.Object) string {
 // staysAsItIs checks that nothing moves for a while, after a picture was taken.
 func (w *world) staysAsItIs(t *testing.T, name string, before picture) {
 	t.Helper()
-	w.Consistently(func() picture { return w.picture(t, name) }).WithPolling(200*time.Millisecond).Should(Equal(before),
+	w.Consistently(func() picture { return w.snapshot(t, name) }).WithPolling(200*time.Millisecond).Should(Equal(before),
 		"no new generation or resource version, no write of the operator, no call to Secret Server")
 }
 
