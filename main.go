@@ -132,6 +132,8 @@ func run(ctx context.Context, s settings) error {
 	}
 	cfg.QPS, cfg.Burst = float32(s.qps), s.burst
 	cfg.UserAgent = "secret-server-operator/" + version
+	// Watches too would be compressed, event by event, and that takes the API server more of its time than it spares the network.
+	cfg.DisableCompression = true
 	scheme := runtime.NewScheme()
 	if err := errors.Join(corev1.AddToScheme(scheme), eventsv1.AddToScheme(scheme), api.AddToScheme(scheme)); err != nil {
 		return err

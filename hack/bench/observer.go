@@ -67,7 +67,9 @@ func (w *world) observe(ctx context.Context, percent int) (*observer, error) {
 	}
 	secrets := &metav1.PartialObjectMetadata{}
 	secrets.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
-	watching, err := cache.New(w.plane.Config(), cache.Options{
+	config := w.plane.Config()
+	config.DisableCompression = true // as the operator has it: the API server compresses each event for each watch anew
+	watching, err := cache.New(config, cache.Options{
 		Scheme:   w.admin.Scheme(),
 		ByObject: map[client.Object]cache.ByObject{&corev1.Secret{}: {Label: managed, Transform: cache.TransformStripManagedFields()}},
 	})
