@@ -9,6 +9,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -79,6 +80,7 @@ func (tr *trial) newProcess(name string, skew time.Duration) *process {
 		verified:     newVerifications(),
 		metrics:      tr.metrics,
 		liveness:     newLiveness(SystemClocks(p.clock), func() int { return 0 }, nil),
+		waits:        flowcontrol.NewTokenBucketPassiveRateLimiterWithClock(waitsTold, waitsTold, p.clock),
 	}
 	p.heard = map[objectKind]predicate.Predicate{
 		sessionObject: p.reconciler.sessionChanges(),

@@ -9,14 +9,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	corev1apply "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	api "tokensync.dev/secret-server-operator/api/v1alpha1"
-	apiapply "tokensync.dev/secret-server-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
 )
 
 // memoryClient is the operator's way to kubernetes. Each request is handed to send, which makes it or does not, and may
@@ -98,16 +95,23 @@ func (c memoryClient) Patch(ctx context.Context, o client.Object, patch client.P
 		return c.patchFinalizers(ctx, s, patch)
 	}
 	secret, ok := o.(*corev1.Secret)
-	if !ok || patch.Type() != types.JSONPatchType {
+	if !ok {
 		return fmt.Errorf("patch %T by %s: %w", o, patch.Type(), errNotModelled)
 	}
 	body, err := patch.Data(o)
 	if err != nil {
 		return err
 	}
-	by := (&client.PatchOptions{}).ApplyOptions(options).FieldManager
+	how := (&client.PatchOptions{}).ApplyOptions(options)
+	switch patch.Type() {
+	case types.JSONPatchType:
+	case types.ApplyYAMLPatchType:
+		return c.applySecret(ctx, secret, body, how)
+	default:
+		return fmt.Errorf("patch a Secret by %s: %w", patch.Type(), errNotModelled)
+	}
 	return c.send(ctx, apiRequest{verb: patchVerb, name: nameOf(secret), patch: body}, func() error {
-		patched, err := c.kubernetes.patchSecret(nameOf(secret), body, by)
+		patched, err := c.kubernetes.patchSecret(nameOf(secret), body, how.FieldManager)
 		return answer(patched, err, secret)
 	})
 }
@@ -139,22 +143,17 @@ func (c memoryClient) Delete(ctx context.Context, o client.Object, options ...cl
 	})
 }
 
-func (c memoryClient) Apply(ctx context.Context, configuration runtime.ApplyConfiguration, options ...client.ApplyOption) error {
-	applied, ok := configuration.(*corev1apply.SecretApplyConfiguration)
-	o := (&client.ApplyOptions{}).ApplyOptions(options)
-	if !ok || !ptr.Deref(o.Force, false) {
-		return fmt.Errorf("apply %T, not by force: %w", configuration, errNotModelled)
+func (c memoryClient) applySecret(ctx context.Context, answered *corev1.Secret, body []byte, o *client.PatchOptions) error {
+	if !ptr.Deref(o.Force, false) {
+		return fmt.Errorf("apply a Secret, not by force: %w", errNotModelled)
 	}
-	wanted := &corev1.Secret{}
-	if err := convert(applied, wanted); err != nil {
-		return err
+	if err := json.Unmarshal(body, answered); err != nil { // for who looks at it though there was no answer
+		return fmt.Errorf("decode what is applied: %w", err)
 	}
+	wanted := answered.DeepCopy()
 	return c.send(ctx, apiRequest{verb: applyVerb, name: nameOf(wanted), object: wanted}, func() error {
 		secret, err := c.kubernetes.applySecret(wanted, o.FieldManager)
-		if err != nil {
-			return err
-		}
-		return convert(secret, applied) // as the real client does
+		return answer(secret, err, answered)
 	})
 }
 
@@ -166,23 +165,29 @@ type statusWriter struct {
 	client memoryClient
 }
 
-func (w statusWriter) Apply(ctx context.Context, configuration runtime.ApplyConfiguration, options ...client.SubResourceApplyOption) error {
-	applied, ok := configuration.(*apiapply.SecretServerSessionApplyConfiguration)
-	o := (&client.SubResourceApplyOptions{}).ApplyOpts(options)
-	if !ok || !ptr.Deref(o.Force, false) {
-		return fmt.Errorf("apply the status of %T, not by force: %w", configuration, errNotModelled)
+func (w statusWriter) Patch(ctx context.Context, o client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
+	answered, ok := o.(*metav1.PartialObjectMetadata)
+	how := (&client.SubResourcePatchOptions{}).ApplyOptions(options)
+	if !ok || patch.Type() != types.ApplyYAMLPatchType || !ptr.Deref(how.Force, false) {
+		return fmt.Errorf("patch the status of %T by %s: %w", o, patch.Type(), errNotModelled)
 	}
-	name := types.NamespacedName{Namespace: *applied.Namespace, Name: *applied.Name}
-	status, err := json.Marshal(applied.Status)
+	body, err := patch.Data(o)
 	if err != nil {
-		return fmt.Errorf("encode status: %w", err)
+		return fmt.Errorf("encode patch: %w", err)
 	}
-	return w.client.send(ctx, apiRequest{verb: applyStatusVerb, name: name, patch: status}, func() error {
-		s, err := w.client.kubernetes.applyStatus(name, ptr.Deref(applied.ResourceVersion, ""), status)
-		if err != nil {
-			return err
+	var applied struct {
+		Metadata metav1.ObjectMeta `json:"metadata"`
+		Status   json.RawMessage   `json:"status"`
+	}
+	if err := json.Unmarshal(body, &applied); err != nil {
+		return fmt.Errorf("decode patch: %w", err)
+	}
+	return w.client.send(ctx, apiRequest{verb: applyStatusVerb, name: nameOf(o), patch: applied.Status}, func() error {
+		s, err := w.client.kubernetes.applyStatus(nameOf(o), applied.Metadata.ResourceVersion, applied.Status)
+		if err == nil {
+			s.ObjectMeta.DeepCopyInto(&answered.ObjectMeta)
 		}
-		return convert(s, applied)
+		return err
 	})
 }
 
@@ -191,18 +196,6 @@ func answer(secret *corev1.Secret, err error, into *corev1.Secret) error {
 		secret.DeepCopyInto(into)
 	}
 	return err
-}
-
-// convert goes by way of JSON, as between client and server.
-func convert(from, into any) error {
-	text, err := json.Marshal(from)
-	if err != nil {
-		return fmt.Errorf("encode %T: %w", from, err)
-	}
-	if err := json.Unmarshal(text, into); err != nil {
-		return fmt.Errorf("decode %T: %w", into, err)
-	}
-	return nil
 }
 
 // purpose says what a request is for.

@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	corev1apply "k8s.io/client-go/applyconfigurations/core/v1"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	api "tokensync.dev/secret-server-operator/api/v1alpha1"
@@ -37,10 +36,9 @@ func (p *pass) publish(ctx context.Context) error {
 	if err != nil || data == nil {
 		return err
 	}
-	target := targetSecret(p.session, data)
-	target.WithResourceVersion(cmp.Or(p.target.version, neverCurrent))
-	p.begin(secretNamed(p.session, *target.Name))
-	err = p.live.Apply(ctx, target, client.FieldOwner(api.ManagedBy), client.ForceOwnership)
+	name := p.session.TargetName()
+	p.begin(secretNamed(p.session, name))
+	written, err := p.applyTarget(ctx, targetSecret(p.session, data).WithResourceVersion(cmp.Or(p.target.version, neverCurrent)))
 	switch {
 	case apierrors.IsConflict(err):
 		return fmt.Errorf("the target has changed meanwhile: %w", err)
@@ -50,11 +48,10 @@ func (p *pass) publish(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("write the target: %w", err)
 	}
-	name := *target.Name
-	p.target.version = ptr.Deref(target.ResourceVersion, "")
+	p.target.version = written.ResourceVersion
 	p.expect(ctx, secretNamed(p.session, name), p.target.version)
-	if len(target.Data) > len(data) {
-		if err := p.removeForeignKeys(ctx, target, data); err != nil {
+	if len(written.Data) > len(data) {
+		if err := p.removeForeignKeys(ctx, written, data); err != nil {
 			return err
 		}
 	}
@@ -70,8 +67,20 @@ func (p *pass) publish(ctx context.Context) error {
 	return nil
 }
 
+// applyTarget applies the target and returns what is there by that. It is sent as a patch because its answer is then read as the
+// Secret that it is: to read it into what was applied takes JSON.
+func (p *pass) applyTarget(ctx context.Context, target *corev1apply.SecretApplyConfiguration) (*corev1.Secret, error) {
+	body, err := json.Marshal(target)
+	if err != nil {
+		return nil, fmt.Errorf("encode the target: %w", err)
+	}
+	written := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: *target.Namespace, Name: *target.Name}}
+	err = p.live.Patch(ctx, written, client.RawPatch(types.ApplyYAMLPatchType, body), client.FieldOwner(api.ManagedBy), client.ForceOwnership)
+	return written, err //nolint:wrapcheck // the caller tells apart what it is
+}
+
 // removeForeignKeys removes what others put into the target's data. An apply leaves it alone, and pods would see it.
-func (p *pass) removeForeignKeys(ctx context.Context, target *corev1apply.SecretApplyConfiguration, ours map[string][]byte) error {
+func (p *pass) removeForeignKeys(ctx context.Context, target *corev1.Secret, ours map[string][]byte) error {
 	var operations []operation
 	for key := range target.Data {
 		if _, ok := ours[key]; !ok {
@@ -84,7 +93,7 @@ func (p *pass) removeForeignKeys(ctx context.Context, target *corev1apply.Secret
 	if err != nil {
 		return fmt.Errorf("encode patch: %w", err)
 	}
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: p.session.Namespace, Name: *target.Name}}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: target.Namespace, Name: target.Name}}
 	if err := p.live.Patch(ctx, secret, client.RawPatch(types.JSONPatchType, body), client.FieldOwner(api.ManagedBy)); err != nil {
 		return fmt.Errorf("remove foreign keys from the target: %w", err)
 	}

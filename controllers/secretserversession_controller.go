@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -63,6 +64,7 @@ type Reconciler struct {
 	verified     *verifications
 	metrics      *metrics
 	liveness     *liveness
+	waits        flowcontrol.PassiveRateLimiter // of waitsTold
 }
 
 // maxSteps bounds a pass. The longest healthy one takes five: read the credentials, log in, publish, remove the old

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -76,6 +77,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options, dial Dialer, 
 		verified:     newVerifications(),
 		metrics:      m,
 		liveness:     newLiveness(SystemClocks(c), queue.due, mgr.Elected()),
+		waits:        flowcontrol.NewTokenBucketPassiveRateLimiterWithClock(waitsTold, waitsTold, c),
 	}
 	if err := r.liveness.addTo(mgr); err != nil {
 		return fmt.Errorf("add the liveness checks: %w", err)

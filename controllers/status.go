@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -9,8 +10,9 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	metav1apply "k8s.io/client-go/applyconfigurations/meta/v1"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -40,14 +42,21 @@ func (r *Reconciler) report(ctx context.Context, p *pass, plan session.Plan) err
 	return nil
 }
 
-// quietStart is how long a new session may wait for its turn before its status tells so.
-const quietStart = time.Minute
+const (
+	// quietStart is how long a new session may wait for its turn before its status tells so.
+	quietStart = time.Minute
+	// waitsTold is how many new sessions a second may tell so. Each costs a request, and when thousands are made at once, that of
+	// each would be a good part of what they wait for.
+	waitsTold = 5
+)
 
-// unheard reports whether all that there is to tell is that a new session waits for its turn, and has not waited long. When
-// thousands are made at once, telling that of each would be the longer part of what they wait for.
+// unheard reports whether all that there is to tell is that a new session waits for its turn, and has not waited long, or enough
+// others have told the same just now. It may tell at its next pass, within queueTimeout.
 func (p *pass) unheard(plan session.Plan) bool {
-	return plan.Obstacle == session.Busy && len(p.session.Status.Conditions) == 0 && p.failure.count == 0 &&
-		p.now().Before(p.session.CreationTimestamp.Add(quietStart))
+	if plan.Obstacle != session.Busy || len(p.session.Status.Conditions) > 0 || p.failure.count > 0 {
+		return false
+	}
+	return p.now().Before(p.session.CreationTimestamp.Add(quietStart)) || !p.waits.TryAccept()
 }
 
 // tell has an event written, and a line in the log.
@@ -61,14 +70,10 @@ func (p *pass) tell(ctx context.Context, e transition) {
 func (r *Reconciler) writeStatus(ctx context.Context, p *pass, status api.SecretServerSessionStatus) error {
 	version := p.session.ResourceVersion
 	for {
-		applied := apiapply.SecretServerSession(p.session.Name, p.session.Namespace).
-			WithResourceVersion(version).
-			// A copy: the answer is written into it, and what is left of the last status belongs to the cache.
-			WithStatus(statusApply(status.DeepCopy()))
-		err := r.live.Status().Apply(ctx, applied, client.FieldOwner(api.ManagedBy), client.ForceOwnership)
+		written, err := r.applyStatus(ctx, p.name(), version, &status)
 		switch {
 		case err == nil:
-			r.wroteSession(ctx, p, ptr.Deref(applied.ResourceVersion, ""))
+			r.wroteSession(ctx, p, written)
 			return nil
 		case apierrors.IsNotFound(err):
 			return nil // deleted meanwhile, and nobody reads it
@@ -90,6 +95,20 @@ func (r *Reconciler) writeStatus(ctx context.Context, p *pass, status api.Secret
 		}
 		version = current.ResourceVersion
 	}
+}
+
+// applyStatus applies the status to a version of the session, and returns the version that this made. No more is asked for as the
+// answer than metadata: the rest is known, and would have to be read as JSON.
+func (r *Reconciler) applyStatus(ctx context.Context, name types.NamespacedName, version string, status *api.SecretServerSessionStatus) (string, error) {
+	applied := apiapply.SecretServerSession(name.Name, name.Namespace).WithResourceVersion(version).WithStatus(statusApply(status))
+	body, err := json.Marshal(applied)
+	if err != nil {
+		return "", fmt.Errorf("encode the status: %w", err)
+	}
+	answer := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name}}
+	answer.SetGroupVersionKind(api.SchemeGroupVersion.WithKind(api.Kind))
+	err = r.live.Status().Patch(ctx, answer, client.RawPatch(types.ApplyYAMLPatchType, body), client.FieldOwner(api.ManagedBy), client.ForceOwnership)
+	return answer.ResourceVersion, err //nolint:wrapcheck // the caller tells apart what it is
 }
 
 // errReported means that another status than the observed one stands there by now. It tells of something newer than this

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/flowcontrol"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	api "tokensync.dev/secret-server-operator/api/v1alpha1"
@@ -17,20 +18,28 @@ func TestANewSessionThatWaitsIsToldOfWhenItHasWaitedLong(t *testing.T) {
 		obstacle   session.Obstacle
 		failures   int32
 		conditions []string
+		others     int // that said the same in this moment
 		unheard    bool
 	}{
-		"it has just come":              {time.Second, session.Busy, 0, nil, true},
-		"it waits for long":             {quietStart, session.Busy, 0, nil, false},
-		"it was told of before":         {time.Second, session.Busy, 0, []string{"Ready=False " + api.ReasonPending}, false},
-		"its login has failed":          {time.Second, session.Busy, 1, nil, false},
-		"it waits for a one-time code":  {time.Second, session.AwaitingCode, 0, nil, false},
-		"a person must act":             {time.Second, session.CredentialsFault, 0, nil, false},
-		"it does not wait for anything": {time.Second, session.NoObstacle, 0, nil, false},
+		"it has just come":                {time.Second, session.Busy, 0, nil, 0, true},
+		"it waits for long":               {quietStart, session.Busy, 0, nil, 0, false},
+		"some others have waited as long": {quietStart, session.Busy, 0, nil, waitsTold - 1, false},
+		"many others have waited as long": {quietStart, session.Busy, 0, nil, waitsTold, true},
+		"it was told of before":           {time.Second, session.Busy, 0, []string{"Ready=False " + api.ReasonPending}, waitsTold, false},
+		"its login has failed":            {time.Second, session.Busy, 1, nil, waitsTold, false},
+		"it waits for a one-time code":    {time.Second, session.AwaitingCode, 0, nil, waitsTold, false},
+		"a person must act":               {time.Second, session.CredentialsFault, 0, nil, waitsTold, false},
+		"it does not wait for anything":   {time.Second, session.NoObstacle, 0, nil, waitsTold, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := enrolled(t, "billing", c.conditions...)
 			s.CreationTimestamp = metav1.NewTime(noon)
-			p := &pass{Reconciler: &Reconciler{clock: clocktesting.NewFakeClock(noon.Add(c.age))}, session: &s}
+			now := clocktesting.NewFakeClock(noon.Add(c.age))
+			waits := flowcontrol.NewTokenBucketPassiveRateLimiterWithClock(waitsTold, waitsTold, now)
+			for range c.others {
+				waits.TryAccept()
+			}
+			p := &pass{Reconciler: &Reconciler{clock: now, waits: waits}, session: &s}
 			p.failure.count = c.failures
 			if got := p.unheard(session.Plan{Action: session.Wait, Obstacle: c.obstacle}); got != c.unheard {
 				t.Errorf("passed over: %t, want %t", got, c.unheard)
