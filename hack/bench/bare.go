@@ -42,7 +42,7 @@ type bareClient struct {
 	vault    *vault
 	fleet    *fleet
 	records  []*bareSession
-	applied  time.Duration // how long it took to make its sessions
+	makes    float64 // sessions made a second
 }
 
 // openBare makes sessions that no operator may see: it must not run, or not be asked to serve this fleet.
@@ -66,11 +66,16 @@ func (w *world) openBare(ctx context.Context, prefix string, sessions int) (*bar
 		core: core, sessions: core.RESTClient(), vault: w.vault, fleet: f,
 		https: &http.Client{Transport: transport, Timeout: time.Minute},
 	}
+	// An API server that has just started takes several times as long for its first hundred. Those are not counted.
+	half := sessions / 2
+	if err := f.grow(ctx, half, 10); err != nil {
+		return nil, err
+	}
 	start := time.Now()
 	if err := f.grow(ctx, sessions, 10); err != nil {
 		return nil, err
 	}
-	b.applied = time.Since(start)
+	b.makes = float64(sessions-half) / time.Since(start).Seconds()
 	list := &api.SecretServerSessionList{}
 	if err := w.admin.List(ctx, list); err != nil {
 		return nil, err

@@ -48,7 +48,7 @@ func (r *run) measureBare(ctx context.Context, w *world, prefix string, alone, m
 	if err := b.logIn(ctx); err != nil {
 		return yardstick{}, err
 	}
-	y := yardstick{logins: bareSessions / time.Since(start).Seconds(), makes: bareSessions / b.applied.Seconds()}
+	y := yardstick{logins: bareSessions / time.Since(start).Seconds(), makes: b.makes}
 	times, err := b.refresh(ctx, 1, alone)
 	if err != nil {
 		return y, err
