@@ -132,7 +132,7 @@ func run(ctx context.Context, s settings) error {
 	}
 	cfg.QPS, cfg.Burst = float32(s.qps), s.burst
 	cfg.UserAgent = "secret-server-operator/" + version
-	// Watches too would be compressed, event by event, and that takes the API server more of its time than it spares the network.
+	// Watches too would be compressed, event by event: time of both sides, for little that goes over a network within the cluster.
 	cfg.DisableCompression = true
 	scheme := runtime.NewScheme()
 	if err := errors.Join(corev1.AddToScheme(scheme), eventsv1.AddToScheme(scheme), api.AddToScheme(scheme)); err != nil {
