@@ -60,7 +60,12 @@ func (p *pass) reserve() bool {
 	if !onlyLogin || p.vantage == (vantage{}) {
 		return true
 	}
-	return p.takePlace(p.identities.account(p.wanted))
+	account := p.identities.account(p.wanted)
+	if account == "" {
+		// One of those with these credentials finds out; the others need not read them to know for what they wait.
+		account = fmt.Sprintf("of %s/%s %s", p.session.Namespace, p.wanted.Source, p.wanted.Version)
+	}
+	return p.takePlace(account)
 }
 
 // leaveServer leaves the place among the requests as soon as the answer is there: what is left to do concerns the API server, and

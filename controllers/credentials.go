@@ -85,6 +85,7 @@ func seedOf(secret *corev1.Secret, key string) (string, *fault) {
 func (p *pass) consider(ctx context.Context, credentials secretserver.Credentials) error {
 	url := serverURL(p.session)
 	l := &login{credentials: credentials, account: accountOf(url, credentials)}
+	p.identities.learn(p.wanted, l.account)
 	if p.state.exists {
 		if err := p.load(ctx); err != nil {
 			return err

@@ -12,7 +12,7 @@ import (
 // costs one bad login and not one per session; a few requests per Secret Server. Nobody waits inside: who is turned away
 // leaves its worker to others, and is woken when there is a place in all the rooms that it asked for. That place is kept for
 // it until its next pass is over, so that nobody is woken for nothing. Of those with a place in all their rooms, who needs a token
-// first goes first, and among equals who came first to those rooms. As that is a fixed time, everybody's turn comes, once all
+// first goes first, and among equals who came first. As that is a fixed time, everybody's turn comes, once all
 // its rooms have a place at a time.
 type gate struct {
 	capacity map[roomKind]int
@@ -24,6 +24,7 @@ type gate struct {
 	// waiting are those who were turned away, kept the places of those who were woken and have not entered yet.
 	waiting map[errand]*waiter
 	kept    map[errand]*place
+	came    uint64 // to wait, ever
 }
 
 // errand is what a session comes for: a grant or a verification, or a revocation. It may wait for both, and while it is at a grant,

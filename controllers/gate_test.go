@@ -77,6 +77,32 @@ func TestGateWakesFirstWhoNeedsATokenFirst(t *testing.T) {
 	}
 }
 
+func TestGateWakesAmongEqualsWhoCameFirstWhateverElseTheyWaitFor(t *testing.T) {
+	server := room{ofServer, "here"}
+	tenant := func(name string) room { return room{ofNamespace, name} }
+	g, woken := newTestGate(0, 1, 1)
+	inside := g.enter(named("inside"), noon, server, tenant("else"))
+	var want []string
+	for i := range 6 {
+		name := strconv.Itoa(i)
+		want = append(want, name)
+		if g.enter(named(name), noon, server, tenant(strconv.Itoa(i%2))) != nil {
+			t.Fatalf("%s entered a full gate", name)
+		}
+	}
+	for i, name := range want {
+		inside.leave()
+		inside = g.enter(named(name), noon, server, tenant(strconv.Itoa(i%2)))
+		if inside == nil {
+			t.Fatalf("woken %q, want %s next", *woken, name)
+		}
+	}
+	inside.leave()
+	if !slices.Equal(*woken, want) {
+		t.Errorf("woken %q, want %q", *woken, want)
+	}
+}
+
 func TestGateKeepsAPlaceForWhoIsWoken(t *testing.T) {
 	g, woken := newTestGate(1, 0, 0)
 	inside := g.enter(named("a"), noon, ofOne("x"))

@@ -96,7 +96,6 @@ func (p *pass) logIn(ctx context.Context) error {
 	}
 	defer p.leavePlace()
 	if !p.takePlace(l.account) {
-		p.identities.learn(p.wanted, l.account)
 		return nil
 	}
 	if changed, err := p.reconsider(ctx); changed || err != nil {

@@ -21,8 +21,17 @@ type waiter struct {
 	errand
 
 	neededBy time.Time
+	number   uint64 // rises with each who comes
 	line     *line
 	asked    int // how often it was turned away since
+}
+
+// before reports whether it is this one's turn before the other's.
+func (w *waiter) before(other *waiter) bool {
+	if w.neededBy.Equal(other.neededBy) {
+		return w.number < other.number
+	}
+	return w.neededBy.Before(other.neededBy)
 }
 
 // admitted reports whether there is a place in all rooms that the line is for.
@@ -35,13 +44,14 @@ func (g *gate) wait(e errand, neededBy time.Time, rooms []room) {
 		return
 	}
 	g.forget(e)
-	w := &waiter{errand: e, neededBy: neededBy, line: g.open(rooms)}
+	g.came++
+	w := &waiter{errand: e, neededBy: neededBy, number: g.came, line: g.open(rooms)}
 	g.waiting[e] = w
 	at, _ := slices.BinarySearchFunc(w.line.waiting, w, func(other, w *waiter) int {
-		if other.neededBy.After(w.neededBy) {
+		if w.before(other) {
 			return 1
 		}
-		return -1 // also of the same time: behind those who came before
+		return -1
 	})
 	w.line.waiting = slices.Insert(w.line.waiting, at, w)
 }
@@ -96,7 +106,7 @@ func (g *gate) next(rooms []room) *line {
 			continue
 		}
 		for _, l := range o.lines {
-			if (first == nil || l.waiting[0].neededBy.Before(first.waiting[0].neededBy)) && l.admitted() {
+			if (first == nil || l.waiting[0].before(first.waiting[0])) && l.admitted() {
 				first = l
 			}
 		}
