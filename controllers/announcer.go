@@ -26,10 +26,14 @@ import (
 )
 
 const (
-	// announcerLanes is how many events are written at a time, and laneLength how many wait for that in each lane. Those of a
-	// session are in one lane, so that they are written in order.
+	// announcerLanes is how many events are written at a time. Those of a session are in one lane, so that they are written in order.
 	announcerLanes = 8
-	laneLength     = 128
+
+	// longestYield is for how long an event that warns of nothing lets sessions go first that wait for a token: where thousands
+	// begin at once, their events would take the API server's time from their logins. What happened keeps its own time.
+	longestYield = 3 * time.Minute
+	// yieldLook is between two looks whether they still wait.
+	yieldLook = time.Second
 
 	// announcerTries is how often an event is sent before it is given up, with pauses that double: two minutes in all, as
 	// long as client-go's recorder tries.
@@ -61,9 +65,10 @@ type announcer struct {
 	count    func(result string)
 	logger   logr.Logger
 	passes   cache.Cache
+	crowded  func() bool // more sessions wait for a token than can be worked on
 
 	seed  maphash.Seed
-	lanes [announcerLanes]chan *eventsv1.Event
+	lanes [announcerLanes]*lane
 
 	mu    sync.Mutex
 	alike *lru.LRUExpireCache // counts of what was told, by likeness
@@ -81,13 +86,15 @@ type told struct {
 	since time.Time
 }
 
-func newAnnouncer(live creator, c clock.Clock, timeout time.Duration, count func(result string), logger logr.Logger, passes cache.Cache) *announcer {
+func newAnnouncer(
+	live creator, c clock.Clock, timeout time.Duration, count func(result string), crowded func() bool, logger logr.Logger, passes cache.Cache,
+) *announcer {
 	a := &announcer{
-		live: live, clock: c, timeout: timeout, instance: reportingInstance(), count: count, logger: logger, passes: passes,
+		live: live, clock: c, timeout: timeout, instance: reportingInstance(), count: count, crowded: crowded, logger: logger, passes: passes,
 		seed: maphash.MakeSeed(), alike: lru.NewLRUExpireCacheWithClock(alikeKnown, c),
 	}
 	for i := range a.lanes {
-		a.lanes[i] = make(chan *eventsv1.Event, laneLength)
+		a.lanes[i] = newLane()
 	}
 	return a
 }
@@ -104,13 +111,8 @@ func reportingInstance() string {
 // announce has an event written. It never waits: one for which there is no room, or that tells the same once too often, is
 // counted and left out.
 func (a *announcer) announce(s *api.SecretServerSession, t transition) {
-	if a.tooOften(likeness{s.UID, t.reason}) {
-		a.count(resultSkipped)
-		return
-	}
-	select {
-	case a.lane(s.UID) <- a.event(s, t):
-	default:
+	n := announcement{s.Namespace, s.Name, s.UID, s.ResourceVersion, a.clock.Now(), t}
+	if a.tooOften(likeness{s.UID, t.reason}) || !a.lane(s.UID).put(n) {
 		a.count(resultSkipped)
 	}
 }
@@ -132,25 +134,25 @@ func (a *announcer) tooOften(what likeness) bool {
 	return count.times > mostAlike
 }
 
-func (a *announcer) lane(uid types.UID) chan *eventsv1.Event {
+func (a *announcer) lane(uid types.UID) *lane {
 	return a.lanes[maphash.String(a.seed, string(uid))%announcerLanes]
 }
 
 // event is the event of a transition. Its name is random, so that one that is there already is the same one.
-func (a *announcer) event(s *api.SecretServerSession, t transition) *eventsv1.Event {
-	name := util.GenerateEventName(s.Name, rand.Int64()) //nolint:gosec // a name, not a secret
+func (a *announcer) event(n announcement) *eventsv1.Event {
+	name := util.GenerateEventName(n.name, rand.Int64()) //nolint:gosec // a name, not a secret
 	return &eventsv1.Event{
-		ObjectMeta:          metav1.ObjectMeta{Namespace: s.Namespace, Name: name},
-		EventTime:           metav1.NewMicroTime(a.clock.Now()),
+		ObjectMeta:          metav1.ObjectMeta{Namespace: n.namespace, Name: name},
+		EventTime:           metav1.NewMicroTime(n.at),
 		ReportingController: api.ManagedBy,
 		ReportingInstance:   a.instance,
-		Type:                t.kind,
-		Reason:              t.reason,
-		Action:              t.action,
-		Note:                clip(t.note),
+		Type:                n.kind,
+		Reason:              n.reason,
+		Action:              n.action,
+		Note:                clip(n.note),
 		Regarding: corev1.ObjectReference{
-			APIVersion: api.SchemeGroupVersion.String(), Kind: api.Kind, Namespace: s.Namespace, Name: s.Name,
-			UID: s.UID, ResourceVersion: s.ResourceVersion,
+			APIVersion: api.SchemeGroupVersion.String(), Kind: api.Kind, Namespace: n.namespace, Name: n.name,
+			UID: n.session, ResourceVersion: n.version,
 		},
 	}
 }
@@ -164,15 +166,15 @@ func (a *announcer) Start(ctx context.Context) error {
 	writing, stop := context.WithCancel(log.IntoContext(context.WithoutCancel(ctx), a.logger))
 	defer stop()
 	context.AfterFunc(ctx, func() {
-		if a.pause(writing, farewell) {
+		if a.pause(writing, farewell, nil) {
 			stop()
 		}
 	})
 	var lanes sync.WaitGroup
-	for _, lane := range a.lanes {
+	for _, l := range a.lanes {
 		lanes.Go(func() {
-			a.serve(ctx, writing, lane)
-			a.drain(writing, lane)
+			a.serve(ctx, writing, l)
+			a.drain(writing, l)
 		})
 	}
 	lanes.Wait()
@@ -180,31 +182,49 @@ func (a *announcer) Start(ctx context.Context) error {
 }
 
 // serve writes what comes until the context ends.
-func (a *announcer) serve(ctx, writing context.Context, lane <-chan *eventsv1.Event) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case e := <-lane:
-			a.write(writing, e)
+func (a *announcer) serve(ctx, writing context.Context, l *lane) {
+	for ctx.Err() == nil {
+		switch n, found, yielding := l.take(a.yields); {
+		case found:
+			a.write(writing, n)
+		case yielding:
+			a.pause(ctx, yieldLook, l.arrived)
+		default:
+			select {
+			case <-ctx.Done():
+			case <-l.arrived:
+			}
 		}
 	}
 }
 
-// drain writes what waits.
-func (a *announcer) drain(writing context.Context, lane <-chan *eventsv1.Event) {
-	for {
-		select {
-		case e := <-lane:
-			a.write(writing, e)
+// yields reports whether one that warns of nothing lets sessions go first.
+func (a *announcer) yields(announced time.Time) bool {
+	return a.clock.Since(announced) < longestYield && a.crowded()
+}
+
+// drain writes what waits, for as long as there is time.
+func (a *announcer) drain(writing context.Context, l *lane) {
+	for left := 0; ; {
+		n, found, _ := l.take(func(time.Time) bool { return false })
+		switch {
+		case found && writing.Err() == nil:
+			a.write(writing, n)
+		case found:
+			a.count(resultFailed)
+			left++
 		default:
+			if left > 0 {
+				a.logger.Info("events are left out, because the process stops", "events", left)
+			}
 			return
 		}
 	}
 }
 
 // write writes one event, and tries again what the API server did not get to decide.
-func (a *announcer) write(ctx context.Context, e *eventsv1.Event) {
+func (a *announcer) write(ctx context.Context, n announcement) {
+	e := a.event(n)
 	pauses := wait.Backoff{Duration: announcerRetry, Factor: 2, Jitter: 0.25, Steps: announcerTries - 1}
 	for {
 		err := a.create(ctx, e)
@@ -212,7 +232,7 @@ func (a *announcer) write(ctx context.Context, e *eventsv1.Event) {
 			a.count(resultSucceeded)
 			return
 		}
-		if !undecided(err) || pauses.Steps == 0 || !a.pause(ctx, pauses.Step()) {
+		if !undecided(err) || pauses.Steps == 0 || !a.pause(ctx, pauses.Step(), nil) {
 			a.count(resultFailed)
 			a.logger.Info("an event could not be written", "namespace", e.Regarding.Namespace, "name", e.Regarding.Name,
 				"event", e.Reason, "error", err.Error())
@@ -227,14 +247,15 @@ func (a *announcer) create(ctx context.Context, e *eventsv1.Event) error {
 	return a.live.Create(ctx, e) //nolint:wrapcheck // it is classified, and then logged
 }
 
-// pause waits, and reports whether the time went by before the context ended.
-func (a *announcer) pause(ctx context.Context, d time.Duration) bool {
+// pause waits, and reports whether the time went by before the context ended, or something came.
+func (a *announcer) pause(ctx context.Context, d time.Duration, sooner <-chan struct{}) bool {
 	timer := a.clock.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return false
+	case <-sooner:
 	case <-timer.C():
 		return true
 	}
+	return false
 }

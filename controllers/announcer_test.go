@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,11 +71,11 @@ func (s *eventServer) wake() {
 	s.hangs = false
 }
 
-// written are the notes of a session, in order.
-func (s *eventServer) written(uid types.UID) []string {
+// written are the notes of the session billing, in order.
+func (s *eventServer) written() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.notes[uid])
+	return slices.Clone(s.notes["uid of billing"])
 }
 
 func (s *eventServer) taken() int {
@@ -92,7 +93,8 @@ type newsroom struct {
 	*announcer
 
 	server *eventServer
-	stop   func() // waits for it to end
+	stop   func()      // waits for it to end
+	crowd  atomic.Bool // of sessions that wait for a token
 
 	mu     sync.Mutex
 	counts map[string]int
@@ -113,7 +115,7 @@ func openNewsroom(t *testing.T, server *eventServer) *newsroom {
 		defer n.mu.Unlock()
 		fmt.Fprintln(&n.log, prefix, args)
 	}, funcr.Options{})
-	n.announcer = newAnnouncer(server, clock.RealClock{}, requestTimeout, count, logger, nil)
+	n.announcer = newAnnouncer(server, clock.RealClock{}, requestTimeout, count, n.crowd.Load, logger, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- n.Start(ctx) }()
@@ -153,6 +155,11 @@ func saying(note string) transition {
 	return transition{corev1.EventTypeNormal, api.EventLoggedIn, "Login", note}
 }
 
+// warning is one of an event that somebody may have to act on.
+func warning(note string) transition {
+	return transition{corev1.EventTypeWarning, api.EventRefreshFailed, "Renew", note}
+}
+
 // news is as no other, so that a session may tell of it.
 func news(i int) transition {
 	t := saying(fmt.Sprintf("the news number %d", i))
@@ -169,8 +176,16 @@ var busy = map[string]error{
 }
 
 func TestAnEventNamesTheSessionTheTransitionAndTheOperator(t *testing.T) {
-	a := newAnnouncer(nil, clock.RealClock{}, requestTimeout, nil, logr.Discard(), nil)
-	e := a.event(newsOf("billing"), saying(strings.Repeat("long ", 1000)))
+	a := newAnnouncer(nil, clock.RealClock{}, requestTimeout, nil, nil, logr.Discard(), nil)
+	told := func(what transition) announcement {
+		a.announce(newsOf("billing"), what)
+		n, found, _ := a.lane("uid of billing").take(func(time.Time) bool { return false })
+		if !found {
+			t.Fatal("nothing waits to be written")
+		}
+		return n
+	}
+	e := a.event(told(saying(strings.Repeat("long ", 1000))))
 	want := corev1.ObjectReference{
 		APIVersion: "secretserver.tokensync.dev/v1alpha1", Kind: "SecretServerSession", Namespace: "payments", Name: "billing",
 		UID: "uid of billing", ResourceVersion: "7",
@@ -187,7 +202,7 @@ func TestAnEventNamesTheSessionTheTransitionAndTheOperator(t *testing.T) {
 	if e.ReportingController != api.ManagedBy || !strings.HasPrefix(e.ReportingInstance, api.ManagedBy+"-") || e.EventTime.IsZero() {
 		t.Errorf("is told by %q, %q at %v", e.ReportingController, e.ReportingInstance, e.EventTime)
 	}
-	if other := a.event(newsOf("billing"), saying("the same")); other.Name == e.Name {
+	if other := a.event(told(saying("the same"))); other.Name == e.Name {
 		t.Errorf("two events are called %s", e.Name)
 	}
 }
@@ -202,7 +217,7 @@ func TestEventsOfASessionAreWrittenInOrderWhateverFailsInPassing(t *testing.T) {
 					n.announce(newsOf("billing"), saying(note))
 				}
 				<-time.After(time.Minute)
-				if got := n.server.written("uid of billing"); !slices.Equal(got, want) {
+				if got := n.server.written(); !slices.Equal(got, want) {
 					t.Errorf("written %q, want %q", got, want)
 				}
 				n.expect(t, 3, 0, 0)
@@ -228,7 +243,7 @@ func TestAnEventThatIsRefusedIsLeftOutWithALineInTheLog(t *testing.T) {
 				n.announce(newsOf("billing"), saying("first"))
 				n.announce(newsOf("billing"), saying("second"))
 				synctest.Wait()
-				if got, want := n.server.written("uid of billing"), []string{"second"}; !slices.Equal(got, want) {
+				if got, want := n.server.written(), []string{"second"}; !slices.Equal(got, want) {
 					t.Errorf("written %q, want %q", got, want)
 				}
 				n.expect(t, 1, 1, 0)
@@ -274,7 +289,7 @@ func TestAnnouncingNeverWaitsAndIsBoundedWhileTheAPIServerHangs(t *testing.T) {
 		began := time.Now()
 		n.announce(newsOf("billing"), saying("in flight"))
 		synctest.Wait()
-		for i := range laneLength + 5 {
+		for i := range mostRoutine + 5 {
 			n.announce(newsOf("billing"), news(i)) // it waits, or is left out
 		}
 		if waited := time.Since(began); waited > 0 {
@@ -283,7 +298,7 @@ func TestAnnouncingNeverWaitsAndIsBoundedWhileTheAPIServerHangs(t *testing.T) {
 		n.expect(t, 0, 0, 5)
 		n.server.wake()
 		<-time.After(2 * requestTimeout)
-		n.expect(t, 1+laneLength, 0, 5)
+		n.expect(t, 1+mostRoutine, 0, 5)
 	})
 }
 
@@ -339,6 +354,84 @@ func TestWhatWaitsIsWrittenWhenTheProcessStops(t *testing.T) {
 	})
 }
 
+func TestWhatIsRoutineYieldsWhileSessionsWaitForTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := openNewsroom(t, &eventServer{})
+		n.crowd.Store(true)
+		n.announce(newsOf("billing"), saying("first"))
+		n.announce(newsOf("billing"), saying("second"))
+		<-time.After(longestYield - time.Second)
+		n.expect(t, 0, 0, 0)
+		n.crowd.Store(false)
+		<-time.After(2 * yieldLook)
+		if got, want := n.server.written(), []string{"first", "second"}; !slices.Equal(got, want) {
+			t.Errorf("written %q once nobody waits, want %q", got, want)
+		}
+	})
+}
+
+func TestWhatIsRoutineDoesNotYieldForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := openNewsroom(t, &eventServer{})
+		n.crowd.Store(true)
+		n.announce(newsOf("billing"), saying("told"))
+		<-time.After(longestYield + yieldLook)
+		n.expect(t, 1, 0, 0)
+	})
+}
+
+func TestAWarningDoesNotYieldNorWaitForThoseThatDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := openNewsroom(t, &eventServer{})
+		n.crowd.Store(true)
+		n.announce(newsOf("billing"), saying("routine"))
+		synctest.Wait()
+		n.announce(newsOf("billing"), warning("act"))
+		synctest.Wait()
+		if got, want := n.server.written(), []string{"act"}; !slices.Equal(got, want) {
+			t.Errorf("written %q, want %q", got, want)
+		}
+	})
+}
+
+func TestALaneThatFillsUpDoesNotYield(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := openNewsroom(t, &eventServer{})
+		n.crowd.Store(true)
+		for i := range mostRoutine {
+			n.announce(newsOf("billing"), news(i))
+			synctest.Wait()
+		}
+		n.expect(t, mostRoutine-fewRoutine, 0, 0)
+	})
+}
+
+func TestWhatYieldsIsWrittenWhenTheProcessStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := openNewsroom(t, &eventServer{})
+		n.crowd.Store(true)
+		n.announce(newsOf("billing"), saying("told"))
+		synctest.Wait()
+		n.stop()
+		n.expect(t, 1, 0, 0)
+	})
+}
+
+func TestAStopLeavesOutWhatItHasNoTimeForInOneLineOfTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := openNewsroom(t, &eventServer{hangs: true})
+		for i := range 20 {
+			n.announce(newsOf("billing"), news(i))
+		}
+		synctest.Wait()
+		n.stop()
+		n.expect(t, 0, 20, 0)
+		if want := 2; n.lines() != want { // that which was under way, and the others
+			t.Errorf("%d lines in the log, want %d:\n%s", n.lines(), want, n.log.String())
+		}
+	})
+}
+
 func TestAStopIsNotHeldUpByAnAPIServerThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := openNewsroom(t, &eventServer{hangs: true})
@@ -371,7 +464,7 @@ func (f *fleeting) Create(_ context.Context, o client.Object, _ ...client.Create
 func TestNothingIsKeptOfAnEventThatIsWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := &fleeting{}
-		a := newAnnouncer(server, clock.RealClock{}, requestTimeout, func(string) {}, logr.Discard(), nil)
+		a := newAnnouncer(server, clock.RealClock{}, requestTimeout, func(string) {}, func() bool { return false }, logr.Discard(), nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go func() { _ = a.Start(ctx) }() //nolint:errcheck // it returns none

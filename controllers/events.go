@@ -15,6 +15,9 @@ type transition struct {
 	kind, reason, action, note string
 }
 
+// warns reports whether somebody may have to act.
+func (t transition) warns() bool { return t.kind == corev1.EventTypeWarning }
+
 // transitions compares the status before and after a pass. It is pure.
 func transitions(p *pass, after api.SecretServerSessionStatus) []transition {
 	before := p.session.Status

@@ -45,6 +45,13 @@ func newGate(capacity map[roomKind]int, wake func(types.NamespacedName)) *gate {
 	}
 }
 
+// waits is how many wait for a place.
+func (g *gate) waits() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.waiting)
+}
+
 // enter takes a place in all of these rooms for who, which needs a token by then, and which must leave it. It returns nil if one of
 // them is full: then who will be woken.
 func (g *gate) enter(who types.NamespacedName, neededBy time.Time, rooms ...room) *place {

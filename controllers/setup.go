@@ -53,7 +53,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options, dial Dialer, 
 	if err := options.Metrics.Register(newCensus(mgr.GetCache(), leading(mgr.Elected(), options.Leading))); err != nil {
 		return fmt.Errorf("register the metrics of the sessions: %w", err)
 	}
-	events := newAnnouncer(live, c, timeout, m.event, quiet(mgr.GetLogger()), mgr.GetCache())
+	places := newGate(placesOf(options), queue.admit)
+	crowded := func() bool { return places.waits() > options.MaxConcurrentReconciles }
+	events := newAnnouncer(live, c, timeout, m.event, crowded, quiet(mgr.GetLogger()), mgr.GetCache())
 	if err := mgr.Add(events); err != nil {
 		return fmt.Errorf("add the announcer of events: %w", err)
 	}
@@ -66,7 +68,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options Options, dial Dialer, 
 		cache:        mgr.GetCache(),
 		look:         queue.look,
 		accounts:     newAccounts(options.RejectedCredentialsRetry),
-		places:       newGate(placesOf(options), queue.admit),
+		places:       places,
 		outages:      outages,
 		revocations:  newRevocations(),
 		bundles:      newBundles(),
