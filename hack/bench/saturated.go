@@ -38,17 +38,11 @@ func (y yardstick) begins(sessions int) time.Duration {
 }
 
 // measureBare has the bare client log in and refresh, one session at a time and then many, for so long. No operator must run.
-func (r *run) measureBare(ctx context.Context, w *world, prefix string, alone, many time.Duration) (yardstick, error) {
-	r.say("bare client: %d sessions", bareSessions)
-	b, err := w.openBare(ctx, prefix, bareSessions)
+func (r *run) measureBare(ctx context.Context, w *world, prefix string, sessions int, alone, many time.Duration) (yardstick, error) {
+	b, y, err := r.beginBare(ctx, w, prefix, sessions)
 	if err != nil {
-		return yardstick{}, err
+		return y, err
 	}
-	start := time.Now()
-	if err := b.logIn(ctx); err != nil {
-		return yardstick{}, err
-	}
-	y := yardstick{logins: bareSessions / time.Since(start).Seconds(), makes: b.makes}
 	times, err := b.refresh(ctx, 1, alone)
 	if err != nil {
 		return y, err
@@ -71,10 +65,27 @@ func (r *run) measureBare(ctx context.Context, w *world, prefix string, alone, m
 	return y, b.close(ctx)
 }
 
+// beginBare makes sessions, and has the bare client log in, while the observer looks on: so it does when the operator begins, and it
+// takes its part of the machine.
+func (r *run) beginBare(ctx context.Context, w *world, prefix string, sessions int) (b *bareClient, y yardstick, err error) {
+	r.say("bare client: %d sessions", sessions)
+	o, err := w.observe(ctx, percent)
+	if err != nil {
+		return nil, y, err
+	}
+	if b, err = w.openBare(ctx, prefix, sessions); err != nil {
+		return nil, y, errors.Join(err, o.close())
+	}
+	start := time.Now()
+	err = b.logIn(ctx)
+	y = yardstick{logins: float64(sessions) / time.Since(start).Seconds(), makes: b.makes}
+	return b, y, errors.Join(err, o.close())
+}
+
 // saturate has so many sessions that they are due twice as often as the bare client could refresh, with the bare client before
 // and after.
 func (r *run) saturate(ctx context.Context, w *world) error {
-	first, err := r.measureBare(ctx, w, "bare-before", bareAlone, bareLength)
+	first, err := r.measureBare(ctx, w, "bare-before", bareSessions, bareAlone, bareLength)
 	if err != nil {
 		return err
 	}
@@ -105,7 +116,7 @@ func (r *run) saturate(ctx context.Context, w *world) error {
 	if err := errors.Join(err, s.Stop()); err != nil {
 		return err
 	}
-	second, err := r.measureBare(ctx, w, "bare-after", bareAlone, bareLength)
+	second, err := r.measureBare(ctx, w, "bare-after", bareSessions, bareAlone, bareLength)
 	if err != nil {
 		return err
 	}

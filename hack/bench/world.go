@@ -31,8 +31,9 @@ type world struct {
 	plane      *controlplane.Cluster
 	admin      client.Client // without a limit
 	vault      *vault
-	spare      int    // the first account of the bare client
-	kubeconfig string // of the user whom the operator acts as
+	spare      int          // the first account of the bare client
+	user       *rest.Config // of whom the operator acts as
+	kubeconfig string       // the same
 	logs       string
 }
 
@@ -78,11 +79,11 @@ func (w *world) admitOperator(ctx context.Context) error {
 	if err := admit(ctx, w.admin, w.o.config); err != nil {
 		return err
 	}
-	user, err := w.plane.AddUser(operatorUser)
-	if err != nil {
+	var err error
+	if w.user, err = w.plane.AddUser(operatorUser); err != nil {
 		return err
 	}
-	w.kubeconfig, err = w.plane.KubeconfigFor(user)
+	w.kubeconfig, err = w.plane.KubeconfigFor(w.user)
 	return err
 }
 
@@ -98,9 +99,10 @@ func (w *world) close() error {
 	return errors.Join(errs...)
 }
 
-// unlimited is the administrator's configuration for built-in types: in protobuf, and without a limit of the client's.
+// unlimited is the configuration of the operator's user for built-in types: in protobuf, and without a limit of the client's.
 func (w *world) unlimited() *rest.Config {
-	config := w.plane.Config()
+	config := rest.CopyConfig(w.user)
+	config.QPS = -1
 	config.ContentType, config.AcceptContentTypes = runtime.ContentTypeProtobuf, runtime.ContentTypeProtobuf+","+runtime.ContentTypeJSON
 	return config
 }
