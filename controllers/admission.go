@@ -61,11 +61,15 @@ func (p *pass) reserve() bool {
 		return true
 	}
 	account := p.identities.account(p.wanted)
-	if account == "" {
-		// One of those with these credentials finds out; the others need not read them to know for what they wait.
-		account = fmt.Sprintf("of %s/%s %s", p.session.Namespace, p.wanted.Source, p.wanted.Version)
+	if account != "" {
+		return p.takePlace(account)
 	}
-	return p.takePlace(account)
+	// One of those with these credentials finds out; the others need not read them to know for what they wait.
+	if !p.takePlace(fmt.Sprintf("of %s/%s %s", p.session.Namespace, p.wanted.Source, p.wanted.Version)) {
+		return false
+	}
+	account = p.identities.account(p.wanted) // another may have just found out
+	return account == "" || p.takePlace(account)
 }
 
 // leaveServer leaves the place among the requests as soon as the answer is there: what is left to do concerns the API server, and
