@@ -61,14 +61,15 @@ func (p *pass) reserve() bool {
 		return true
 	}
 	account := p.identities.account(p.wanted)
-	if account != "" {
-		return p.takePlace(account)
+	if account == "" {
+		// One of those with these credentials finds out; the others need not read them to know for what they wait. Until there is a place
+		// at the server they all wait for that: a line for each Secret would make the choice of the next one long.
+		unread := fmt.Sprintf("of %s/%s %s", p.session.Namespace, p.wanted.Source, p.wanted.Version)
+		if !p.takePlace("") || !p.takePlace(unread) {
+			return false
+		}
+		account = p.identities.account(p.wanted) // another may have just found out
 	}
-	// One of those with these credentials finds out; the others need not read them to know for what they wait.
-	if !p.takePlace(fmt.Sprintf("of %s/%s %s", p.session.Namespace, p.wanted.Source, p.wanted.Version)) {
-		return false
-	}
-	account = p.identities.account(p.wanted) // another may have just found out
 	return account == "" || p.takePlace(account)
 }
 

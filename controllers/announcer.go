@@ -26,10 +26,11 @@ import (
 )
 
 const (
-	// announcerLanes is how many events are written at a time. Those of a session are in one lane, so that they are written in order.
+	// announcerLanes is how many events are written at a time. Those of a session are in one lane, so that warnings are written in order, and
+	// so is what is routine.
 	announcerLanes = 8
 
-	// longestYield is for how long an event that warns of nothing lets sessions go first that wait for a token: where thousands
+	// longestYield is for how long an event that warns of nothing lets sessions go first that wait for their turn: where thousands
 	// begin at once, their events would take the API server's time from their logins. What happened keeps its own time.
 	longestYield = 3 * time.Minute
 	// yieldLook is between two looks whether they still wait.
@@ -65,7 +66,7 @@ type announcer struct {
 	count    func(result string)
 	logger   logr.Logger
 	passes   cache.Cache
-	crowded  func() bool // more sessions wait for a token than can be worked on
+	crowded  func() bool // more sessions wait for their turn than can be worked on
 
 	seed  maphash.Seed
 	lanes [announcerLanes]*lane
@@ -111,6 +112,7 @@ func reportingInstance() string {
 // announce has an event written. It never waits: one for which there is no room, or that tells the same once too often, is
 // counted and left out.
 func (a *announcer) announce(s *api.SecretServerSession, t transition) {
+	t.note = clip(t.note)
 	n := announcement{s.Namespace, s.Name, s.UID, s.ResourceVersion, a.clock.Now(), t}
 	if a.tooOften(likeness{s.UID, t.reason}) || !a.lane(s.UID).put(n) {
 		a.count(resultSkipped)
@@ -149,7 +151,7 @@ func (a *announcer) event(n announcement) *eventsv1.Event {
 		Type:                n.kind,
 		Reason:              n.reason,
 		Action:              n.action,
-		Note:                clip(n.note),
+		Note:                n.note,
 		Regarding: corev1.ObjectReference{
 			APIVersion: api.SchemeGroupVersion.String(), Kind: api.Kind, Namespace: n.namespace, Name: n.name,
 			UID: n.session, ResourceVersion: n.version,

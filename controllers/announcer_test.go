@@ -360,7 +360,7 @@ func TestWhatIsRoutineYieldsWhileSessionsWaitForTokens(t *testing.T) {
 		n.crowd.Store(true)
 		n.announce(newsOf("billing"), saying("first"))
 		n.announce(newsOf("billing"), saying("second"))
-		<-time.After(longestYield - time.Second)
+		<-time.After(longestYield / 2)
 		n.expect(t, 0, 0, 0)
 		n.crowd.Store(false)
 		<-time.After(2 * yieldLook)

@@ -103,6 +103,21 @@ func TestGateWakesAmongEqualsWhoCameFirstWhateverElseTheyWaitFor(t *testing.T) {
 	}
 }
 
+func TestGateCountsThoseWhoWait(t *testing.T) {
+	g, _ := newTestGate(1, 0, 0)
+	inside := g.enter(named("inside"), noon, ofOne("x"))
+	for i, name := range []string{"a", "b", "a"} {
+		g.enter(named(name), noon, ofOne("x"))
+		if got, want := g.waits(), min(i+1, 2); got != want {
+			t.Errorf("%d wait, want %d", got, want)
+		}
+	}
+	inside.leave()
+	if got := g.waits(); got != 1 {
+		t.Errorf("%d wait once a place is kept for one, want 1", got)
+	}
+}
+
 func TestGateKeepsAPlaceForWhoIsWoken(t *testing.T) {
 	g, woken := newTestGate(1, 0, 0)
 	inside := g.enter(named("a"), noon, ofOne("x"))

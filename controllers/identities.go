@@ -28,8 +28,11 @@ func (i *identities) account(id session.Identity) string {
 func (i *identities) learn(id session.Identity, account string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if len(i.accounts) >= mostIdentities {
-		clear(i.accounts)
+	if _, known := i.accounts[id]; !known && len(i.accounts) >= mostIdentities {
+		for other := range i.accounts {
+			delete(i.accounts, other)
+			break
+		}
 	}
 	i.accounts[id] = account
 }

@@ -56,4 +56,36 @@ var _ = Describe("New sessions that wait for their turn", func() {
 		Entry("each with an account of its own, one request at a time", crowd, 1),
 		Entry("all with one account, many requests at a time", 1, 8),
 	)
+
+	It("log in before the API server is told of it in events", func(ctx SpecContext) {
+		const crowd, some = 12, 5
+		w := newWorld(ctx)
+		op := startOperator(inNamespaces(w.namespace), func(o *operatorOptions) { o.MaxConcurrentReconciles = 2 })
+		told := func() (events int) {
+			for _, request := range op.requests.made() {
+				if strings.HasPrefix(request, "POST ") && strings.Contains(request, "/events.k8s.io/") {
+					events++
+				}
+			}
+			return events
+		}
+		w.vault.Inject(secretservertest.Fault{Delay: 500 * time.Millisecond, Count: crowd})
+
+		var sessions []*api.SecretServerSession
+		for i := range crowd {
+			sessions = append(sessions, w.create(ctx, fmt.Sprintf("job-%d", i)))
+		}
+		allReady := func() (count int) {
+			for _, s := range sessions {
+				if condition(ctx, s, api.ConditionReady)() == ready {
+					count++
+				}
+			}
+			return count
+		}
+		Eventually(allReady).Should(BeNumerically(">=", some))
+		Expect(told()).To(BeZero(), "events while most sessions wait for their turn")
+		Eventually(allReady).Should(Equal(crowd))
+		Eventually(told).Should(Equal(crowd), "events once all have their tokens")
+	})
 })
