@@ -95,9 +95,9 @@ func (b *bareClient) close(ctx context.Context) error {
 	return b.fleet.disband(ctx)
 }
 
-// logIn has each session log in once, by so many workers.
-func (b *bareClient) logIn(ctx context.Context) error {
-	return each(ctx, len(b.records), func(ctx context.Context, i int) error { return b.records[i].logIn(ctx) })
+// logIn has the sessions of these numbers log in once each, by so many workers.
+func (b *bareClient) logIn(ctx context.Context, from, to int) error {
+	return each(ctx, to-from, func(ctx context.Context, i int) error { return b.records[from+i].logIn(ctx) })
 }
 
 // refresh renews one session after another, by so many workers, until the time is over. It returns how long each took.

@@ -139,11 +139,16 @@ func (x *scaling) start(ctx context.Context, size int, lifetime time.Duration) e
 	if err != nil {
 		return err
 	}
-	after, err := x.now(ctx, x.subject)
+	ready, err := x.now(ctx, x.subject)
 	if err != nil {
 		return err
 	}
-	bare, more, got := x.bare.begins(size-from).Seconds(), float64(size-from), before.until(after)
+	all, err := x.told(ctx, before, size-from)
+	if err != nil {
+		return err
+	}
+	bare, more, got, later := x.bare.begins(size-from).Seconds(), float64(size-from), before.until(ready), ready.until(all)
+	requests := float64(got.requests.writes() + got.requests.reads())
 	start := figure{What: fmt.Sprintf("%d more sessions: all Ready after", size-from), Value: last.Sub(begun).Seconds() / bare, Unit: ratio}
 	if size >= fullSize { // of a few, it is their API server's first seconds that count
 		start = start.atMost(1.3)
@@ -152,11 +157,24 @@ func (x *scaling) start(ctx context.Context, size int, lifetime time.Duration) e
 		timed().with("first after %.2f s, last after %.1f s, of which all were applied after %.1f s; bare client %.1f s: "+
 		"it makes %.0f sessions a second, and then logs in %.0f a second (the logins alone: %.1f s)",
 		first.Sub(begun).Seconds(), last.Sub(begun).Seconds(), applied.Seconds(), bare, x.bare.makes, x.bare.logins, more/x.bare.logins),
-		figure{What: "Kubernetes requests per new session, its creation included", Value: float64(got.requests.writes()+got.requests.reads()) / more}.
-			with("%s; CPU of the operator %.1f s, of kube-apiserver %.1f s, of etcd %.1f s", got.requests, got.operator.Seconds(),
-				got.api.Seconds(), got.db.Seconds()),
+		figure{What: "Kubernetes requests per new session, its creation included, until all are Ready", Value: requests / more}.
+			with("%s; CPU of the operator %.1f s, of kube-apiserver %.1f s, of etcd %.1f s; then %d more events in %.1f s", got.requests,
+				got.operator.Seconds(), got.api.Seconds(), got.db.Seconds(), later.requests[loginEvents], later.took.Seconds()),
 		figure{What: "HTTPS requests per new session", Value: float64(got.logins+got.refreshes+got.others) / more}.with("%d logins", got.logins))
 	return nil
+}
+
+// loginEvents are the requests that tell of logins, one for each.
+var loginEvents = request{"POST", "events"} //nolint:gochecknoglobals // a constant
+
+// told waits until so many logins since a moment are told of: the events let sessions go first that wait for their turn.
+func (x *scaling) told(ctx context.Context, since moment, logins int) (all moment, err error) {
+	err = x.subject.await(ctx, patienceFor(logins), "done telling of logins", func(ctx context.Context) (bool, error) {
+		var err error
+		all, err = x.now(ctx, x.subject)
+		return err == nil && since.until(all).requests[loginEvents] >= logins, err
+	})
+	return all, err
 }
 
 // stagger renews tokens with lifetimes by chance, so that from then on sessions are due evenly over time. Of a large fleet with

@@ -192,7 +192,7 @@ func (r *run) lose(ctx context.Context, w *world, a, b *shard) error {
 		figure{What: "b is killed: its sessions refreshed meanwhile, a second", Value: during[1]}.exactly(0),
 		figure{What: "b is killed: those of a, a second", Value: during[0]}.timed().with("each was refreshed"),
 		// It was killed between claims and the storing of their answers: one login for each. Those whose answer is there have left
-		// their places at Secret Server to others.
+		// their places at Secret Server to others, and are few.
 		figure{What: "b is back: logins", Value: float64(logins - loginsBefore)}.atMost(2*endpointConcurrency).with("all its sessions are refreshed"),
 		figure{What: "b is back: refresh tokens that Secret Server saw twice", Value: float64(twice)}.exactly(0),
 	)

@@ -191,7 +191,7 @@ func (w *world) sizesByBare(ctx context.Context) ([3]int, error) {
 	if err != nil {
 		return [3]int{}, err
 	}
-	if err := b.logIn(ctx); err != nil {
+	if err := b.logIn(ctx, 0, len(b.records)); err != nil {
 		return [3]int{}, err
 	}
 	if _, err := b.refresh(ctx, 1, time.Second); err != nil {
