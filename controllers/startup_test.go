@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,15 +11,16 @@ import (
 )
 
 // aStartup is a startup whose sessions are all due until the test says that they are not, and what it released.
-func aStartup() (s *startup, elect func(), due, released *int) {
+func aStartup() (s *startup, elect func(), due, released *atomic.Int64) {
 	elected := make(chan struct{})
-	due, released = new(10), new(0)
+	due, released = &atomic.Int64{}, &atomic.Int64{}
+	due.Store(10)
 	return &startup{
 		synced:  func(ctx context.Context) bool { return ctx.Err() == nil },
 		elected: elected,
-		due:     func() int { return *due },
+		due:     func() int { return int(due.Load()) },
 		clock:   clock.RealClock{},
-		release: func() { *released++ },
+		release: func() { released.Add(1) },
 	}, func() { close(elected) }, due, released
 }
 
@@ -27,18 +29,18 @@ func TestMemoryOfTheStartIsGivenBack(t *testing.T) {
 		s, elect, due, released := aStartup()
 		ended := make(chan error, 1)
 		go func() { ended <- s.Start(t.Context()) }()
-		after := func(wait time.Duration, want int, when string) {
+		after := func(wait time.Duration, want int64, when string) {
 			t.Helper()
 			<-time.After(wait)
 			synctest.Wait()
-			if *released != want {
-				t.Errorf("%s it was given back %d times, want %d", when, *released, want)
+			if got := released.Load(); got != want {
+				t.Errorf("%s it was given back %d times, want %d", when, got, want)
 			}
 		}
 		after(time.Hour, 1, "by a standby")
 		elect()
 		after(time.Hour, 1, "while sessions wait for a first look")
-		*due = 0
+		due.Store(0)
 		after(lookInterval, 2, "when all were looked at")
 		if err := <-ended; err != nil {
 			t.Error(err)
