@@ -12,7 +12,7 @@ import (
 // costs one bad login and not one per session; a few requests per Secret Server. Nobody waits inside: who is turned away
 // leaves its worker to others, and is woken when there is a place in all the rooms that it asked for. That place is kept for
 // it until its next pass is over, so that nobody is woken for nothing. Of those with a place in all their rooms, who needs a token
-// first goes first, and among equals who came first. As that is a fixed time, everybody's turn comes, once all
+// first goes first, and among equals who has waited in its line for longest. As that is a fixed time, everybody's turn comes, once all
 // its rooms have a place at a time.
 type gate struct {
 	capacity map[roomKind]int

@@ -26,7 +26,7 @@ func TestIdentitiesAreBounded(t *testing.T) {
 	for i := range 3 * mostIdentities {
 		known.learn(session.Identity{Version: strconv.Itoa(i)}, "billing")
 	}
-	if n := len(known.accounts); n != mostIdentities {
+	if n := known.accounts.Len(); n != mostIdentities {
 		t.Errorf("%d identities are remembered, want %d", n, mostIdentities)
 	}
 }

@@ -101,6 +101,9 @@ func (r requests) writes() int {
 // refreshes are how many were begun: each is one claim.
 func (r requests) refreshes() int { return r[request{"PATCH", "secrets"}] }
 
+// events are how many were written.
+func (r requests) events() int { return r[request{"POST", "events"}] }
+
 // touching are the writes to sessions and Secrets: without the events of a leader election.
 func (r requests) touching() int {
 	rest := maps.Clone(r)

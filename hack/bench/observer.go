@@ -199,6 +199,19 @@ func (o *observer) forget() {
 	o.lateness, o.renewed = nil, map[types.NamespacedName]int{}
 }
 
+// claimed is how many sessions of a fleet have a refresh token that is claimed.
+func (o *observer) claimed(f *fleet) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	count := 0
+	for i := range f.size {
+		if o.records[f.name(i)].Refresh == session.Claimed {
+			count++
+		}
+	}
+	return count
+}
+
 // late are the times from plan to storing of the refreshes seen since forget.
 func (o *observer) late() []time.Duration {
 	o.mu.Lock()

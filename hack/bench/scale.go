@@ -159,20 +159,17 @@ func (x *scaling) start(ctx context.Context, size int, lifetime time.Duration) e
 		first.Sub(begun).Seconds(), last.Sub(begun).Seconds(), applied.Seconds(), bare, x.bare.makes, x.bare.logins, more/x.bare.logins),
 		figure{What: "Kubernetes requests per new session, its creation included, until all are Ready", Value: requests / more}.
 			with("%s; CPU of the operator %.1f s, of kube-apiserver %.1f s, of etcd %.1f s; then %d more events in %.1f s", got.requests,
-				got.operator.Seconds(), got.api.Seconds(), got.db.Seconds(), later.requests[loginEvents], later.took.Seconds()),
+				got.operator.Seconds(), got.api.Seconds(), got.db.Seconds(), later.requests.events(), later.took.Seconds()),
 		figure{What: "HTTPS requests per new session", Value: float64(got.logins+got.refreshes+got.others) / more}.with("%d logins", got.logins))
 	return nil
 }
 
-// loginEvents are the requests that tell of logins, one for each.
-var loginEvents = request{"POST", "events"} //nolint:gochecknoglobals // a constant
-
-// told waits until so many logins since a moment are told of: the events let sessions go first that wait for their turn.
+// told waits until so many logins since a moment are told of, in an event each: these let sessions go first that wait for their turn.
 func (x *scaling) told(ctx context.Context, since moment, logins int) (all moment, err error) {
 	err = x.subject.await(ctx, patienceFor(logins), "done telling of logins", func(ctx context.Context) (bool, error) {
 		var err error
 		all, err = x.now(ctx, x.subject)
-		return err == nil && since.until(all).requests[loginEvents] >= logins, err
+		return err == nil && since.until(all).requests.events() >= logins, err
 	})
 	return all, err
 }
