@@ -65,7 +65,7 @@ type settings struct {
 
 // parse reads the command line. --kubeconfig is controller-runtime's own and already registered.
 func parse(flags *flag.FlagSet, arguments []string) (settings, error) {
-	s := settings{Options: controllers.Options{Metrics: crmetrics.Registry}}
+	s := settings{Options: controllers.Options{Metrics: crmetrics.Registry, Records: controllers.NewRecords()}}
 	var namespaces, selector, allowed string
 	flags.BoolVar(&s.version, "version", false, "Print version, commit, its date, Go version and platform, and exit.")
 	flags.StringVar(&s.metricsAddress, "metrics-bind-address", "0", "Where to serve metrics, for example :8443; 0 serves none.")
@@ -184,7 +184,7 @@ func managerOptions(s settings, scheme *runtime.Scheme) ctrl.Options {
 	}
 	return ctrl.Options{
 		Scheme:                        scheme,
-		Cache:                         controllers.CacheOptions(s.namespaces, s.sessions),
+		Cache:                         controllers.CacheOptions(s.namespaces, s.sessions, s.Records),
 		Metrics:                       metrics,
 		HealthProbeBindAddress:        s.probeAddress,
 		LeaderElection:                s.leaderElect,

@@ -54,7 +54,8 @@ func costs() []costed {
 		panic(err)
 	}
 	target := targetSecret(p.session, defaultData(p.state.stored))
-	managed, foreign, strip := watchedTarget(p.session), watchedForeign(), newStripper()
+	managed, foreign, strip := watchedTarget(p.session), watchedForeign(), newStripper(NewRecords())
+	strip.records.wrote(secret.Annotations[annotationRecord], p.state.record)
 	return []costed{
 		{"render the status", 12, func() error { _ = statusOf(p, plan, noon); return nil }},
 		{"compare two statuses", 48, func() error { _ = sameStatus(status, p.session.Status); return nil }},
@@ -62,7 +63,12 @@ func costs() []costed {
 		{"render the target", 28, func() error { _ = targetSecret(p.session, defaultData(p.state.stored)); return nil }},
 		{"what the target must own", 20, func() error { _ = appliedOwnership(target); return nil }},
 		{"read the state", 30, func() error { _, err := readState(secret); return err }},
+		{"read the state that was just written", 10, func() error { _, err := strip.records.readState(secret); return err }},
 		{"write the state", 18, func() error { return writeState(secret, p.state.stored) }},
+		{"strip a state that was just written", 30, func() error {
+			_, err := strip.secret(&metav1.PartialObjectMetadata{ObjectMeta: secret.ObjectMeta})
+			return err
+		}},
 		{"strip a target", 85, func() error { _, err := strip.secret(managed()); return err }},
 		{"strip a foreign Secret", 2, func() error { _, err := strip.secret(foreign()); return err }},
 	}
@@ -133,7 +139,7 @@ func TestCostsAreBounded(t *testing.T) {
 
 // What is cached of each Secret that is not the operator's is its price in memory.
 func TestLittleIsKeptOfAForeignSecret(t *testing.T) {
-	stripped, err := newStripper().secret(watchedForeign()())
+	stripped, err := newStripper(nil).secret(watchedForeign()())
 	if err != nil {
 		t.Fatal(err)
 	}

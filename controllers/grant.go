@@ -276,7 +276,7 @@ func (s stored) refreshed(g secretserver.Grant, issued time.Time) stored {
 	s.Grant = session.RefreshToken
 	s.RefreshesSinceLogin++
 	s.Refreshes++
-	s.LastRefreshAt = issued
+	s.LastRefreshAt = s.IssuedAt
 	if g.RefreshToken == "" {
 		s.Refresh = session.LimitReached
 	}
@@ -289,7 +289,7 @@ func (s stored) loggedIn(g secretserver.Grant, issued time.Time, id session.Iden
 	s.Grant = session.Password
 	s.RefreshesSinceLogin = 0
 	s.Logins++
-	s.LastLoginAt = issued
+	s.LastLoginAt = s.IssuedAt
 	if g.RefreshToken == "" {
 		s.Refresh = session.NotIssued
 	}

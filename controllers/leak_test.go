@@ -98,7 +98,7 @@ func startTalkativeOperator(namespace, level string, log io.Writer, registry *pr
 	mgr, err := ctrl.NewManager(operatorConfig, ctrl.Options{
 		Scheme:                  scheme,
 		Logger:                  zap.New(zap.UseFlagOptions(&options), zap.WriteTo(log)),
-		Cache:                   controllers.CacheOptions([]string{namespace}, labels.Everything()),
+		Cache:                   controllers.CacheOptions([]string{namespace}, labels.Everything(), nil),
 		Metrics:                 metricsserver.Options{BindAddress: "0"},
 		Controller:              config.Controller{SkipNameValidation: new(true)},
 		GracefulShutdownTimeout: new(30 * time.Second),

@@ -51,7 +51,7 @@ func (c *memoryCache) take(seen change) (before, after client.Object) {
 		}
 		delete(c.sessions, seen.name)
 		if seen.session != nil {
-			stripped, err := newStripper().session(seen.session.DeepCopy())
+			stripped, err := newStripper(nil).session(seen.session.DeepCopy())
 			if err != nil {
 				panic(err)
 			}
@@ -76,7 +76,7 @@ func (h *heldSecret) metadata() *metav1.PartialObjectMetadata {
 	meta := &metav1.PartialObjectMetadata{ObjectMeta: *h.ObjectMeta.DeepCopy()}
 	meta.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(secretKind))
 	meta.ManagedFields = h.owners.entries()
-	if _, err := newStripper().secret(meta); err != nil {
+	if _, err := newStripper(nil).secret(meta); err != nil {
 		panic(err)
 	}
 	return meta

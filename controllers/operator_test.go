@@ -54,6 +54,7 @@ func startOperator(change ...func(*operatorOptions)) *operator {
 			EndpointConcurrency:      8,
 			RejectedCredentialsRetry: 65 * time.Minute,
 			Metrics:                  prometheus.NewRegistry(),
+			Records:                  controllers.NewRecords(),
 		},
 		selector: labels.Everything(),
 		wrap:     func(s controllers.SecretServer) controllers.SecretServer { return s },
@@ -69,7 +70,7 @@ func startOperator(change ...func(*operatorOptions)) *operator {
 	}
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
 		Scheme:                  scheme,
-		Cache:                   controllers.CacheOptions(o.namespaces, o.selector),
+		Cache:                   controllers.CacheOptions(o.namespaces, o.selector, o.Records),
 		Metrics:                 metricsserver.Options{BindAddress: "0"},
 		Controller:              config.Controller{SkipNameValidation: new(true)},
 		GracefulShutdownTimeout: new(30 * time.Second),

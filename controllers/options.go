@@ -21,6 +21,8 @@ type Options struct {
 	// Leading reports whether this process is surely the leader, which alone may ask for grants; nil: it always is. It
 	// must be quick, and safe for concurrent use.
 	Leading func() bool
+	// Records are those of CacheOptions; nil: what was written is decoded again.
+	Records *Records
 	// Metrics is where the operator's metrics are registered.
 	Metrics prometheus.Registerer
 }

@@ -51,7 +51,7 @@ func TestCacheKeepsNothingOfForeignSecretsButTheirNames(t *testing.T) {
 		Annotations:   map[string]string{"kubectl.kubernetes.io/last-applied-configuration": `{"data":{"password":"x"}}`},
 		ManagedFields: []metav1.ManagedFieldsEntry{entry("kubectl", "Update", `{}`)},
 	}}
-	if _, err := newStripper().secret(secret); err != nil {
+	if _, err := newStripper(nil).secret(secret); err != nil {
 		t.Fatal(err)
 	}
 	want := metav1.ObjectMeta{Name: "theirs", Namespace: "n", UID: "u", ResourceVersion: "7"}
@@ -68,7 +68,7 @@ func TestStrippingTwiceKeepsTheOwnership(t *testing.T) {
 		ManagedFields:   []metav1.ManagedFieldsEntry{entry(api.ManagedBy, "Apply", applied)},
 	}}
 	for range 2 {
-		if _, err := newStripper().secret(secret); err != nil {
+		if _, err := newStripper(nil).secret(secret); err != nil {
 			t.Fatal(err)
 		}
 	}

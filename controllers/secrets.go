@@ -43,12 +43,11 @@ type stored struct {
 // errState is why a state Secret cannot be used. It is treated as no session.
 var errState = errors.New("state Secret is not usable")
 
-// readState reads a state Secret; any error is errState. A record that does not fit the data is not believed.
-func readState(secret *corev1.Secret) (stored, error) {
-	record, err := session.Decode(secret.Annotations[annotationRecord])
-	if err != nil {
-		return stored{}, fmt.Errorf("%w: %w", errState, err)
-	}
+// readState reads a state Secret; any error is errState.
+func readState(secret *corev1.Secret) (stored, error) { return (*Records)(nil).readState(secret) }
+
+// stateWith is what a state Secret with this record holds; any error is errState. A record that does not fit the data is not believed.
+func stateWith(secret *corev1.Secret, record session.Record) (stored, error) {
 	s := stored{
 		Record:       record,
 		AccessToken:  string(secret.Data[keyAccessToken]),

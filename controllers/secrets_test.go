@@ -60,6 +60,26 @@ func TestStateSurvivesBeingStored(t *testing.T) {
 	}
 }
 
+// Times of the operator's own zone would not fit the short form in which records are cached.
+func TestARecordIsStoredInUTCWhereverTheOperatorRuns(t *testing.T) {
+	issued := noon.In(time.FixedZone("CET", 3600))
+	grant := secretserver.Grant{AccessToken: "AgNext", RefreshToken: "Next", ExpiresIn: 20 * time.Minute}
+	before := healthyState()
+	before.Attempt = nil
+	for name, next := range map[string]stored{
+		"a login":   before.loggedIn(grant, issued, before.Identity, vaultURL, &login{account: before.Account}),
+		"a refresh": before.refreshed(grant, issued),
+	} {
+		text, err := next.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kept := session.Keep(text); len(kept) > len(text)/2 {
+			t.Errorf("%s: %d bytes are kept of %d: %s", name, len(kept), len(text), text)
+		}
+	}
+}
+
 // FuzzReadState reads a state Secret as a whole: whatever stands in it, what is read can be true, is stored as it was
 // read, and an error tells nothing of what it was about.
 func FuzzReadState(f *testing.F) {

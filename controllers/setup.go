@@ -10,8 +10,11 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/flowcontrol"
@@ -103,7 +106,22 @@ func newLiveClient(mgr ctrl.Manager, timeout time.Duration) (client.Client, erro
 	if err != nil {
 		return nil, err
 	}
-	return client.New(config, client.Options{HTTPClient: bounded, Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
+	return client.New(config, client.Options{HTTPClient: bounded, Scheme: mgr.GetScheme(), Mapper: newMapper()})
+}
+
+// newMapper tells the resources of the kinds that the live client reads and writes. They are fixed: the manager's own, which asks the
+// API server what it serves, goes through all of that at each status.
+func newMapper() meta.RESTMapper {
+	mapper := meta.NewDefaultRESTMapper(nil)
+	for _, kind := range []schema.GroupVersionKind{
+		api.SchemeGroupVersion.WithKind(api.Kind),
+		corev1.SchemeGroupVersion.WithKind(secretKind),
+		corev1.SchemeGroupVersion.WithKind(configMapKind),
+		eventsv1.SchemeGroupVersion.WithKind("Event"),
+	} {
+		mapper.Add(kind, meta.RESTScopeNamespace)
+	}
+	return mapper
 }
 
 // watch says what brings a session back to the queue.
@@ -178,9 +196,9 @@ func indexReferences(ctx context.Context, indexer client.FieldIndexer) error {
 
 // ownerOf is the UID of the session that controls a Secret, for the index. Those whose names follow from the session's are left
 // out: they are found without, and an entry of the index takes more memory than all that is kept of the Secret.
-func ownerOf(meta metav1.Object) []string {
-	owner := metav1.GetControllerOf(meta)
-	if owner == nil || !isSession(*owner) || meta.GetName() == owner.Name || meta.GetName() == api.StateSecretName(owner.Name) {
+func ownerOf(secret metav1.Object) []string {
+	owner := metav1.GetControllerOf(secret)
+	if owner == nil || !isSession(*owner) || secret.GetName() == owner.Name || secret.GetName() == api.StateSecretName(owner.Name) {
 		return nil
 	}
 	return []string{string(owner.UID)}
@@ -258,9 +276,9 @@ func (r *Reconciler) sessionsNaming(ctx context.Context, index string, o client.
 }
 
 // CacheOptions restrict what the manager caches: sessions of some namespaces (none named: all) and labels, and of
-// Secrets and ConfigMaps their metadata without what is not needed.
-func CacheOptions(namespaces []string, sessions labels.Selector) cache.Options {
-	strip := newStripper()
+// Secrets and ConfigMaps their metadata without what is not needed. Records are those of Options.
+func CacheOptions(namespaces []string, sessions labels.Selector, records *Records) cache.Options {
+	strip := newStripper(records)
 	options := cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
 			// A pass changes nothing of what it reads, and so needs no copies.

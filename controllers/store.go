@@ -32,7 +32,7 @@ func (p *pass) claim(ctx context.Context) (string, error) {
 	claimed := p.state.record
 	claimed.Refresh = session.Claimed
 	claimed.Handled = p.requested()
-	after, err := claimed.Encode()
+	after, err := p.encode(claimed)
 	if err != nil {
 		return "", err
 	}
@@ -55,7 +55,7 @@ func (p *pass) putBack(ctx context.Context) error {
 	before := recordText(&p.state.meta)
 	unclaimed := p.state.record
 	unclaimed.Refresh = session.Held
-	after, err := unclaimed.Encode()
+	after, err := p.encode(unclaimed)
 	if err != nil {
 		return err
 	}
@@ -69,6 +69,16 @@ func (p *pass) putBack(ctx context.Context) error {
 		return err
 	}
 	return p.took(secret)
+}
+
+// encode is the stored form of a record that is about to be written.
+func (p *pass) encode(r session.Record) (string, error) {
+	text, err := r.Encode()
+	if err != nil {
+		return "", err
+	}
+	p.options.Records.wrote(text, r)
+	return text, nil
 }
 
 // operation is one of a JSON patch (RFC 6902).
@@ -137,7 +147,7 @@ func (p *pass) took(secret *corev1.Secret) error {
 	if !metav1.IsControlledBy(secret, p.session) {
 		return fmt.Errorf("state Secret %s: %w", secret.Name, errLost)
 	}
-	content, err := readState(secret)
+	content, err := p.options.Records.readState(secret)
 	if err != nil {
 		content = stored{}
 	}
@@ -204,6 +214,7 @@ func (p *pass) write(ctx context.Context, next stored) error {
 	if err := writeState(secret, next); err != nil {
 		return err
 	}
+	p.options.Records.wrote(secret.Annotations[annotationRecord], next.Record)
 	p.begin(secretNamed(p.session, secret.Name))
 	err := save()
 	switch {

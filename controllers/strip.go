@@ -14,13 +14,14 @@ import (
 // shared, and not to be changed.
 type stripper struct {
 	words   *words
+	records *Records
 	managed map[string]string // the labels that are left of what the operator made
 
 	controls *bool // what is left of an owner is that it controls
 }
 
-func newStripper() stripper {
-	return stripper{words: newWords(), managed: map[string]string{api.LabelManagedBy: api.ManagedBy}, controls: new(true)}
+func newStripper(records *Records) stripper {
+	return stripper{words: newWords(), records: records, managed: map[string]string{api.LabelManagedBy: api.ManagedBy}, controls: new(true)}
 }
 
 // secret leaves of a cached Secret's metadata only what a pass needs. Above all it drops annotations: kubectl's
@@ -51,7 +52,7 @@ func (t stripper) keepOwned(kept *metav1.ObjectMeta, secret *metav1.PartialObjec
 	if secret.Labels[api.LabelManagedBy] == api.ManagedBy {
 		kept.Labels = t.managed
 	}
-	kept.GenerateName = noteOf(secret, owner.Name)
+	kept.GenerateName = t.noteOf(secret, owner.Name)
 	t.words.share(&owner.APIVersion, &owner.Kind)
 	owner.Controller, owner.BlockOwnerDeletion = t.controls, nil
 	pack(&kept.Name, (*string)(&kept.UID), &kept.ResourceVersion, (*string)(&owner.UID), &kept.GenerateName)
@@ -65,11 +66,11 @@ func (t stripper) keepOwned(kept *metav1.ObjectMeta, secret *metav1.PartialObjec
 // noteOf is the record of a state Secret, and who owns what of any other Secret of a session. It is kept in a field that nobody
 // asks of a Secret that exists, and the record's accounts in another: a map of annotations would take more memory than all else
 // that is kept.
-func noteOf(secret *metav1.PartialObjectMetadata, owner string) string {
+func (t stripper) noteOf(secret *metav1.PartialObjectMetadata, owner string) string {
 	record, ok := secret.Annotations[annotationRecord]
 	switch {
 	case ok && secret.Name == api.StateSecretName(owner):
-		return string(session.Keep(record))
+		return string(t.records.keep(record))
 	case len(secret.ManagedFields) == 0: // it was stripped before
 		return secret.GenerateName
 	default:

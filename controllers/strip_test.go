@@ -30,7 +30,7 @@ func TestTheCacheKeepsTheRecordToTheLetter(t *testing.T) {
 	p := refreshedPass()
 	meta, text := watchedState(t, p.session, p.state.record)
 	for _, time := range []string{"once", "twice"} {
-		if _, err := newStripper().secret(meta); err != nil {
+		if _, err := newStripper(nil).secret(meta); err != nil {
 			t.Fatal(err)
 		}
 		if got := recordText(meta); got != text {
@@ -52,7 +52,7 @@ func TestTheCacheKeepsARecordThatCannotBeRead(t *testing.T) {
 	p := refreshedPass()
 	meta, _ := watchedState(t, p.session, p.state.record)
 	meta.Annotations[annotationRecord] = "\x01edited by hand"
-	if _, err := newStripper().secret(meta); err != nil {
+	if _, err := newStripper(nil).secret(meta); err != nil {
 		t.Fatal(err)
 	}
 	if got := recordText(meta); got != "\x01edited by hand" {
@@ -74,7 +74,7 @@ func TestTheCacheKeepsOfASessionWhatPassesRead(t *testing.T) {
 	s.OwnerReferences = []metav1.OwnerReference{{Kind: "Application", Name: "billing", UID: "a-1"}}
 	s.ManagedFields = []metav1.ManagedFieldsEntry{entry("kubectl", "Apply", `{}`)}
 	for range 2 {
-		if _, err := newStripper().session(s); err != nil {
+		if _, err := newStripper(nil).session(s); err != nil {
 			t.Fatal(err)
 		}
 		if !reflect.DeepEqual(s, want) {

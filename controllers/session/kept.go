@@ -19,14 +19,32 @@ const (
 
 // Keep makes it of a stored form.
 func Keep(text string) Kept {
-	if r, err := Decode(text); err == nil {
-		k := keeper{bytes: append(make([]byte, 0, len(text)), keptFields)}
-		r.walk(&k)
-		if kept := Kept(k.bytes); kept.Text() == text {
-			return kept
-		}
+	r, err := Decode(text)
+	if err != nil {
+		return KeepText(text)
 	}
-	return Kept(string(keptText) + text)
+	return KeepRecord(r, text)
+}
+
+// KeepRecord makes it of a record and its stored form, for who has decoded that already. It does not change what the record points to.
+func KeepRecord(r Record, text string) Kept {
+	k := keeper{bytes: append(make([]byte, 0, len(text)), keptFields)}
+	r.Attempt, r.Former = clone(r.Attempt), clone(r.Former) // a walk may write
+	r.walk(&k)
+	if kept := Kept(k.bytes); kept.Text() == text {
+		return kept
+	}
+	return KeepText(text)
+}
+
+// KeepText keeps a stored form as it stands.
+func KeepText(text string) Kept { return Kept(string(keptText) + text) }
+
+func clone[T any](of *T) *T {
+	if of == nil {
+		return nil
+	}
+	return new(*of)
 }
 
 // Text is the stored form.
