@@ -197,7 +197,13 @@ type heeded struct {
 // heed makes a client that tells the outages.
 func (p *pass) heed(server SecretServer) SecretServer {
 	who, neededBy := p.name(), p.neededBy()
-	return heeded{server, func(grant bool, err error) { p.outages.told(p.vantage, who, neededBy, grant, err) }}
+	return heeded{server, func(grant bool, err error) {
+		proven := p.outages.proven(p.vantage)
+		p.outages.told(p.vantage, who, neededBy, grant, err)
+		if !proven && p.outages.proven(p.vantage) {
+			p.places.relieve(room{ofServer, p.origin()}, room{kind: ofUnproven})
+		}
+	}}
 }
 
 func (h heeded) Authenticate(ctx context.Context, c secretserver.Credentials) (secretserver.Grant, error) {

@@ -207,6 +207,32 @@ func TestGateLetsWhoWasWokenAskForOtherRooms(t *testing.T) {
 	}
 }
 
+// Who waits for a Secret Server that has never answered waits also for one of the few workers that such servers may hold. As soon as
+// it answers, others that hang do not concern it any more.
+func TestWhoWaitsIsRelievedOfARoomThatItNeedsNoMore(t *testing.T) {
+	here, there, unproven := room{ofServer, "here"}, room{ofServer, "there"}, room{ofNamespace, "unproven"}
+	g, woken := newTestGate(0, 2, 1)
+	if g.enter(named("hangs"), noon, there, unproven) == nil {
+		t.Fatal("an empty gate turned the first one away")
+	}
+	for name, needed := range map[string]time.Duration{"soon": time.Minute, "late": time.Hour, "last": 2 * time.Hour} {
+		g.enter(named(name), noon.Add(needed), here, unproven)
+	}
+	g.enter(named("elsewhere"), noon, room{ofServer, "elsewhere"}, unproven)
+	g.relieve(here, unproven)
+	if want := []string{"soon", "late"}; !slices.Equal(*woken, want) {
+		t.Fatalf("woken %v, want %v: two may ask here at a time", *woken, want)
+	}
+	inside := g.enter(named("soon"), noon.Add(time.Minute), here)
+	if inside == nil {
+		t.Fatal("who was woken found no place")
+	}
+	inside.leave()
+	if want := []string{"soon", "late", "last"}; !slices.Equal(*woken, want) {
+		t.Errorf("woken %v, want %v: it waits in turn, and for the server alone", *woken, want)
+	}
+}
+
 // A login is known to need an account once its credentials have been read.
 func TestAPlaceIsExtendedOrGivenUpForOneInAllRooms(t *testing.T) {
 	server, account := room{ofServer, "here"}, ofOne("x")

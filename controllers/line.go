@@ -45,15 +45,47 @@ func (g *gate) wait(e errand, neededBy time.Time, rooms []room) {
 	}
 	g.forget(e)
 	g.came++
-	w := &waiter{errand: e, neededBy: neededBy, number: g.came, line: g.open(rooms)}
+	w := &waiter{errand: e, neededBy: neededBy, number: g.came}
 	g.waiting[e] = w
-	at, _ := slices.BinarySearchFunc(w.line.waiting, w, func(other, w *waiter) int {
+	g.open(rooms).join(w)
+}
+
+// join puts a waiter where it belongs by its turn.
+func (l *line) join(w *waiter) {
+	at, _ := slices.BinarySearchFunc(l.waiting, w, func(other, w *waiter) int {
 		if w.before(other) {
 			return 1
 		}
 		return -1
 	})
-	w.line.waiting = slices.Insert(w.line.waiting, at, w)
+	l.waiting = slices.Insert(l.waiting, at, w)
+	w.line = l
+}
+
+// relieve lets those who wait for a room go on without another, which they have turned out not to need: else each would learn so
+// no sooner than when it asks again.
+func (g *gate) relieve(who, of room) {
+	g.mu.Lock()
+	if o := g.rooms[who]; o != nil {
+		for _, l := range slices.Clone(o.lines) {
+			g.reroute(l, slices.DeleteFunc(slices.Clone(l.rooms), func(r room) bool { return r == of }))
+		}
+	}
+	g.wakeUnlock(g.fill([]room{who}))
+}
+
+// reroute has those in a line wait for these rooms.
+func (g *gate) reroute(l *line, rooms []room) {
+	if len(rooms) == len(l.rooms) {
+		return
+	}
+	waiting := l.waiting
+	l.waiting = nil
+	g.close(l)
+	to := g.open(rooms)
+	for _, w := range waiting {
+		to.join(w)
+	}
 }
 
 // forget ends the waiting of an errand.

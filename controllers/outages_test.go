@@ -507,3 +507,29 @@ func TestAServerThatDoesNotKnowTheHarmlessQuestionIsNotDownForEver(t *testing.T)
 		}
 	}
 }
+
+// granting is a Secret Server that answers.
+type granting struct{ SecretServer }
+
+func (granting) Refresh(context.Context, string) (secretserver.Grant, error) {
+	return secretserver.Grant{}, nil
+}
+
+// Until it has answered once, its sessions share a few workers with those of all other Secret Servers of which nothing is known.
+func TestTheFirstAnswerFreesWhoWaitsOfTheRoomOfTheUnproven(t *testing.T) {
+	p := otpPass(newCodes(), noon)
+	here := room{ofServer, p.origin()}
+	g, woken := newTestGate(0, 1, 0)
+	g.capacity[ofUnproven] = 1
+	p.outages, p.vantage, p.places = newWard().outages, atVault, g
+	g.enter(named("hangs"), noon, room{ofServer, "elsewhere"}, room{kind: ofUnproven})
+	g.enter(named("waits"), noon, here, room{kind: ofUnproven})
+	for range 2 {
+		if _, err := p.heed(granting{}).Refresh(t.Context(), ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{"waits"}; !slices.Equal(*woken, want) {
+		t.Errorf("woken %v, want %v", *woken, want)
+	}
+}

@@ -47,6 +47,32 @@ func TestWhoWaitsIsBackWhenItsTokenExpires(t *testing.T) {
 	}
 }
 
+// Its status is to tell of it no later than it would have without thousands of others.
+func TestANewSessionThatWaitsIsBackWhenThereIsSomethingToTell(t *testing.T) {
+	for name, tt := range map[string]struct {
+		age  time.Duration
+		told bool
+		want time.Duration
+	}{
+		"it has just come":                          {10 * time.Second, false, quietStart - 10*time.Second},
+		"it has waited long, as many others have":   {quietStart, false, queueTimeout},
+		"it was told of":                            {10 * time.Second, true, queueTimeout},
+		"it has just come, by a clock that is late": {-time.Hour, false, queueTimeout},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := endingPass(0)
+			p.published, p.state.record = false, session.Record{}
+			p.session.CreationTimestamp = metav1.NewTime(noon.Add(-tt.age))
+			if tt.told {
+				p.session.Status.Conditions = []metav1.Condition{{Type: api.ConditionReady, Reason: api.ReasonPending}}
+			}
+			if got := p.requeue(session.Plan{Action: session.Wait, Obstacle: session.Busy, At: noon}).RequeueAfter; got != tt.want {
+				t.Errorf("looked at again in %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestOtherCredentialsDoNotWaitForTheRetryOfARefresh(t *testing.T) {
 	for name, tt := range map[string]struct {
 		wanted session.Identity

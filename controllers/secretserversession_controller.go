@@ -154,8 +154,9 @@ const (
 	soonest = 50 * time.Millisecond
 	// unwritableRetry is how often a target that the API server does not accept is tried again.
 	unwritableRetry = 5 * time.Minute
-	// queueTimeout brings back a session that waits for its turn, should nobody wake it.
-	queueTimeout = 30 * time.Second
+	// queueTimeout brings back a session that waits for its turn, should nobody wake it. Where thousands wait, each look at all of them
+	// is taken from the work that they wait for.
+	queueTimeout = 2 * time.Minute
 	// rarely is after so many failures that the backoff is the longest.
 	rarely = 32
 )
@@ -168,12 +169,7 @@ func (p *pass) requeue(plan session.Plan) ctrl.Result {
 	case plan.Action != session.Wait:
 		return ctrl.Result{RequeueAfter: soonest}
 	case plan.Obstacle == session.Busy:
-		// The status must tell of the token's end meanwhile, unless that was over when the plan was made.
-		end := p.tokenExpiresAt()
-		if !end.After(plan.At) {
-			end = time.Time{}
-		}
-		return ctrl.Result{RequeueAfter: p.until(end, queueTimeout)}
+		return ctrl.Result{RequeueAfter: p.until(p.nextNews(plan.At), queueTimeout)}
 	case plan.Obstacle == session.EndpointDown:
 		// Should nobody wake it.
 		return ctrl.Result{RequeueAfter: p.until(plan.At, session.Backoff(rarely, string(p.session.UID)))}
@@ -184,6 +180,21 @@ func (p *pass) requeue(plan session.Plan) ctrl.Result {
 		return ctrl.Result{}
 	}
 	return ctrl.Result{RequeueAfter: max(plan.At.Sub(p.now()), soonest)}
+}
+
+// nextNews is when there is something to tell of a session that waits for its turn: that its token has expired, or that it is new
+// and has waited for long. What was over when the plan was made is no news. Zero: there is nothing.
+func (p *pass) nextNews(planned time.Time) (next time.Time) {
+	news := []time.Time{p.tokenExpiresAt()}
+	if p.untold() {
+		news = append(news, p.quietUntil())
+	}
+	for _, at := range news {
+		if at.After(planned) && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	return next
 }
 
 // until is how long to wait for a moment, if there is one, and at most so long.

@@ -53,11 +53,17 @@ const (
 // unheard reports whether all that there is to tell is that a new session waits for its turn, and has not waited long, or enough
 // others have told the same just now. It may tell at its next pass, within queueTimeout.
 func (p *pass) unheard(plan session.Plan) bool {
-	if plan.Obstacle != session.Busy || len(p.session.Status.Conditions) > 0 || p.failure.count > 0 {
+	if plan.Obstacle != session.Busy || !p.untold() {
 		return false
 	}
-	return p.now().Before(p.session.CreationTimestamp.Add(quietStart)) || !p.waits.TryAccept()
+	return p.now().Before(p.quietUntil()) || !p.waits.TryAccept()
 }
+
+// untold reports whether nothing was told of the session yet, and nothing has gone wrong.
+func (p *pass) untold() bool { return len(p.session.Status.Conditions) == 0 && p.failure.count == 0 }
+
+// quietUntil is how long a new session waits without a word.
+func (p *pass) quietUntil() time.Time { return p.session.CreationTimestamp.Add(quietStart) }
 
 // tell has an event written, and a line in the log.
 func (p *pass) tell(ctx context.Context, e transition) {
