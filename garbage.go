@@ -14,8 +14,8 @@ import (
 // Mostly an operator waits: what it holds counts for longer than what it computes. So there is little garbage beside what is in
 // use, though the less there may be, the more often it is collected. Where little is in use, some MiB more spare most of that work.
 const (
-	spareGarbage = 10 << 20 // bytes
-	leastGarbage = 35       // percent of what is in use, as GOGC has it
+	spareGarbage = 16 << 20 // bytes
+	leastGarbage = 45       // percent of what is in use, as GOGC has it
 	mostGarbage  = 150
 	// garbageInterval is how often the percentage is adapted. What is in use changes with the number of sessions.
 	garbageInterval = 15 * time.Second

@@ -11,7 +11,7 @@ import (
 func TestLittleInUseMayHaveMoreGarbageBesideIt(t *testing.T) {
 	const mebibyte = 1 << 20
 	for live, want := range map[uint64]int{
-		0: leastGarbage, 1 * mebibyte: mostGarbage, 8 * mebibyte: 125, 10 * mebibyte: 100, 16 * mebibyte: 62, 20 * mebibyte: 50, 40 * mebibyte: leastGarbage,
+		0: leastGarbage, 1 * mebibyte: mostGarbage, 8 * mebibyte: mostGarbage, 16 * mebibyte: 100, 20 * mebibyte: 80, 32 * mebibyte: 50, 40 * mebibyte: leastGarbage,
 		500 * mebibyte: leastGarbage,
 	} {
 		if got := garbagePercent(live); got != want {
@@ -24,7 +24,7 @@ func TestGarbageIsAdaptedOnlyWhenMuchHasChanged(t *testing.T) {
 	const mebibyte = 1 << 20
 	ticks := make(chan time.Time)
 	var set []int
-	in := []uint64{8 * mebibyte, 8*mebibyte + 100_000, 40 * mebibyte, 41 * mebibyte, 10 * mebibyte}
+	in := []uint64{16 * mebibyte, 16*mebibyte + 100_000, 40 * mebibyte, 41 * mebibyte, 20 * mebibyte}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -40,7 +40,7 @@ func TestGarbageIsAdaptedOnlyWhenMuchHasChanged(t *testing.T) {
 	}
 	cancel()
 	<-done
-	if want := []int{125, leastGarbage, 100}; !slices.Equal(set, want) {
+	if want := []int{100, leastGarbage, 80}; !slices.Equal(set, want) {
 		t.Errorf("set to %v, want %v", set, want)
 	}
 }

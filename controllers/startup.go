@@ -10,7 +10,8 @@ import (
 )
 
 // startup gives back to the system the memory that the start alone took: lists of all there is, what they were decoded from, and a
-// first look at each session. Go's runtime would keep it until the next collections, which are far apart where little happens.
+// first look at each session. Go's runtime would keep it until the next collections, which are far apart where little happens. And the
+// parts of the program that run only then.
 type startup struct {
 	synced  func(context.Context) bool // waits until the caches are filled
 	elected <-chan struct{}
@@ -20,7 +21,14 @@ type startup struct {
 }
 
 func newStartup(mgr ctrl.Manager, due func() int, c clock.Clock) *startup {
-	return &startup{synced: mgr.GetCache().WaitForCacheSync, elected: mgr.Elected(), due: due, clock: c, release: debug.FreeOSMemory}
+	logger := quiet(mgr.GetLogger())
+	release := func() {
+		debug.FreeOSMemory()
+		if err := releaseProgram(); err != nil {
+			logger.Info("the parts of the program that only the start needs stay in memory, some MiB", "error", err.Error())
+		}
+	}
+	return &startup{synced: mgr.GetCache().WaitForCacheSync, elected: mgr.Elected(), due: due, clock: c, release: release}
 }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable: a standby fills its caches too.
