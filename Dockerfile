@@ -16,7 +16,7 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 
-COPY *.go ./
+COPY *.go operator.pgo ./
 COPY api/ api/
 COPY controllers/ controllers/
 
@@ -26,7 +26,7 @@ ARG VERSION=unknown
 ARG COMMIT=unknown
 ARG DATE=unknown
 RUN CGO_ENABLED=0 GOOS="$TARGETOS" GOARCH="$TARGETARCH" \
-    go build -trimpath -buildvcs=false \
+    go build -trimpath -buildvcs=false -pgo=operator.pgo \
     -ldflags="-s -w -X main.version=$VERSION -X main.commit=$COMMIT -X main.date=$DATE" -o /out/manager .
 
 FROM $BASE

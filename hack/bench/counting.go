@@ -81,6 +81,15 @@ func (r requests) since(before requests) requests {
 	return after
 }
 
+// plus are these requests and others.
+func (r requests) plus(others requests) requests {
+	sum := maps.Clone(others)
+	for kind, count := range r {
+		sum[kind] += count
+	}
+	return sum
+}
+
 // of adds up the requests with one of these verbs, for sessions, Secrets, ConfigMaps and events: all that work costs. Leases are
 // the price of being there.
 func (r requests) of(verbs ...string) int {

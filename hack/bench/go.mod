@@ -3,6 +3,7 @@ module tokensync.dev/secret-server-operator/hack/bench
 go 1.26.8
 
 require (
+	github.com/google/pprof v0.0.0-20260802141513-ef3492d7dac3
 	github.com/prometheus/client_model v0.6.3
 	github.com/prometheus/common v0.72.0
 	gonum.org/v1/plot v0.17.0

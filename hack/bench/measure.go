@@ -71,6 +71,16 @@ func (m moment) until(end moment) span {
 	return s
 }
 
+// plus is both spans together.
+func (s span) plus(other span) span {
+	s.took += other.took
+	s.requests = s.requests.plus(other.requests)
+	s.logins, s.refreshes, s.others = s.logins+other.logins, s.refreshes+other.refreshes, s.others+other.others
+	s.connections += other.connections
+	s.operator, s.api, s.db, s.self = s.operator+other.operator, s.api+other.api, s.db+other.db, s.self+other.self
+	return s
+}
+
 // rate is refreshes per second.
 func (s span) rate() float64 { return float64(s.refreshes) / s.took.Seconds() }
 

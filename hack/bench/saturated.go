@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"time"
 )
 
@@ -20,8 +22,10 @@ const (
 	// sessions with tokens that end are due all the time, new ones would wait for minutes.
 	firstLifetime = 700 * time.Second
 	firstDue      = firstLifetime * saturatedPercent / 100
-	// bareAlone is how long the bare client refreshes one session at a time, and bareLength many, beside a saturated operator's figures.
+	// bareAlone is how long the bare client refreshes one session at a time; for bareLength it refreshes many before a saturated operator,
+	// and for as long after it, or that in all if there are more turns.
 	bareAlone, bareLength = 2 * time.Second, 15 * time.Second
+	saturatedTurns        = 3
 )
 
 // A yardstick is what the bare client can do.
@@ -87,71 +91,127 @@ func (r *run) beginBare(ctx context.Context, w *world, prefix string, sessions i
 	return b, y, errors.Join(err, o.close())
 }
 
-// saturate has so many sessions that they are due twice as often as the bare client could refresh, with the bare client before
-// and after.
+// saturation is what was measured of an operator that has more to do than it can.
+type saturation struct {
+	span
+	memory sample
+	inside inner // the passes are those of the time
+}
+
+// plus is what was measured of two operators, one after the other. What is not counted is of the one that took more memory.
+func (s saturation) plus(other saturation) saturation {
+	reconciles := s.inside.reconciles + other.inside.reconciles
+	gets := s.inside.requests["GET"] + other.inside.requests["GET"]
+	larger := other
+	if s.memory.median() > other.memory.median() {
+		larger = s
+	}
+	larger.inside.reconciles = reconciles
+	larger.inside.requests = map[string]float64{"GET": gets}
+	larger.span = s.span.plus(other.span)
+	return larger
+}
+
+// saturate has so many sessions that they are due twice as often as the bare client could refresh. The bare client works before, after and
+// between: what the machine can do changes within minutes.
 func (r *run) saturate(ctx context.Context, w *world) error {
-	first, err := r.measureBare(ctx, w, "bare-before", bareSessions, bareAlone, bareLength)
+	turns := r.turns()
+	length := 2 * bareLength / time.Duration(turns+1)
+	first, err := r.measureBare(ctx, w, "bare-0", bareSessions, bareAlone, length)
 	if err != nil {
 		return err
 	}
-	f, err := w.fleet(ctx, "bench")
-	if err != nil {
-		return err
-	}
+	bare := []yardstick{first}
 	sessions := min(max(int(2*first.rate()*soonAgain.Seconds()), 100), mostSaturated)
-	r.say("saturated: %d sessions log in", sessions)
-	if err := w.vault.lifetimes(ctx, 0, firstLifetime); err != nil {
-		return err
+	begin := func() (*subject, error) { return r.beginSaturated(ctx, w, sessions) }
+	var whole saturation
+	for turn := range turns {
+		s, err := begin()
+		if err != nil {
+			return err
+		}
+		got, err := r.watchSaturated(ctx, w, s, r.saturated/time.Duration(turns))
+		if err := errors.Join(err, s.Stop()); err != nil {
+			return err
+		}
+		whole = whole.plus(got)
+		y, err := r.measureBare(ctx, w, fmt.Sprintf("bare-%d", turn+1), bareSessions, bareAlone/2, length)
+		if err != nil {
+			return err
+		}
+		bare = append(bare, y)
+		begin = func() (*subject, error) { return resumeSaturated(ctx, w) }
 	}
-	s, err := w.startOperator(ctx, "operator")
-	if err != nil {
-		return err
-	}
-	begun := time.Now()
-	if err := f.begin(ctx, w, sessions, saturatedPercent); err != nil {
-		return err
-	}
-	if err := w.vault.lifetimes(ctx, 0, saturatedLifetime); err != nil {
-		return err
-	}
-	if err := pause(ctx, max(time.Until(begun.Add(firstDue+soonAgain)), soonDue)); err != nil { // until the queue is full
-		return err
-	}
-	got, memory, inside, err := r.watchSaturated(ctx, w, s)
-	if err := errors.Join(err, s.Stop()); err != nil {
-		return err
-	}
-	second, err := r.measureBare(ctx, w, "bare-after", bareSessions, bareAlone, bareLength)
-	if err != nil {
-		return err
-	}
-	r.tellSaturated(sessions, got, first, second, memory, inside)
+	r.tellSaturated(sessions, whole, bare)
 	return nil
 }
 
-// watchSaturated measures an operator that has more to do than it can. The passes are those of the time between.
-func (r *run) watchSaturated(ctx context.Context, w *world, s *subject) (got span, memory sample, inside inner, err error) {
-	r.say("saturated: measuring for %v", r.saturated)
+// turns is how often the operator is saturated, with the bare client in between. Growth of memory, and a profile, are those of one process.
+func (r *run) turns() int {
+	if r.saturated >= longEnough || os.Getenv(profilingVariable) != "" {
+		return 1
+	}
+	return saturatedTurns
+}
+
+// beginSaturated starts the operator, makes the sessions and waits until they are due all the time.
+func (r *run) beginSaturated(ctx context.Context, w *world, sessions int) (*subject, error) {
+	r.say("saturated: %d sessions log in", sessions)
+	f, err := w.fleet(ctx, "bench")
+	if err != nil {
+		return nil, err
+	}
+	if err := w.vault.lifetimes(ctx, 0, firstLifetime); err != nil {
+		return nil, err
+	}
+	s, err := w.startOperator(ctx, "operator")
+	if err != nil {
+		return nil, err
+	}
+	begun := time.Now()
+	if err := f.begin(ctx, w, sessions, saturatedPercent); err != nil {
+		return nil, err
+	}
+	if err := w.vault.lifetimes(ctx, 0, saturatedLifetime); err != nil {
+		return nil, err
+	}
+	return s, pause(ctx, max(time.Until(begun.Add(firstDue+soonAgain)), soonDue)) // until the queue is full
+}
+
+// resumeSaturated starts the operator again. All sessions are overdue, and those that are refreshed first are due again soon.
+func resumeSaturated(ctx context.Context, w *world) (*subject, error) {
+	s, err := w.startOperator(ctx, "operator")
+	if err != nil {
+		return nil, err
+	}
+	return s, pause(ctx, soonDue/2)
+}
+
+// watchSaturated measures an operator for so long.
+func (r *run) watchSaturated(ctx context.Context, w *world, s *subject, length time.Duration) (got saturation, err error) {
+	r.say("saturated: measuring for %v", length)
 	earlier, err := s.look(ctx)
 	if err != nil {
-		return got, memory, inside, err
+		return got, err
 	}
 	before, err := w.now(ctx, s)
 	if err != nil {
-		return got, memory, inside, err
+		return got, err
 	}
 	profiled := make(chan error, 1)
 	go func() { profiled <- r.saveProfiles(ctx, w) }()
-	memory, err = r.sampleLong(ctx, partSaturated, s.ID(), r.saturated)
+	got.memory, err = r.sampleLong(ctx, partSaturated, s.ID(), length)
 	if err != nil {
-		return got, memory, inside, err
+		return got, err
 	}
 	after, err := w.now(ctx, s)
 	if err != nil {
-		return got, memory, inside, err
+		return got, err
 	}
-	inside, err = s.look(ctx)
-	return before.until(after), memory, inside.since(earlier), errors.Join(err, <-profiled)
+	got.span = before.until(after)
+	inside, err := s.look(ctx)
+	got.inside = inside.since(earlier)
+	return got, errors.Join(err, <-profiled)
 }
 
 // begin makes a fleet of its first sessions, and waits until they are Ready.
@@ -177,20 +237,25 @@ func patienceFor(sessions int) time.Duration {
 	return 2*time.Minute + time.Duration(sessions)*100*time.Millisecond
 }
 
-func (r *run) tellSaturated(sessions int, got span, first, second yardstick, memory sample, inside inner) {
-	rate := (first.rate() + second.rate()) / 2
-	cpu := (first.perThousand(first.self) + second.perThousand(second.self)) / 2
-	api := (first.perThousand(first.api) + second.perThousand(second.api)) / 2
+func (r *run) tellSaturated(sessions int, got saturation, turns []yardstick) {
+	var bare span
+	var rates, costs []string
+	for _, y := range turns {
+		bare = bare.plus(y.span)
+		rates = append(rates, fmt.Sprintf("%.0f", y.rate()))
+		costs = append(costs, fmt.Sprintf("%.2f", y.perThousand(y.self)))
+	}
+	memory, inside := got.memory, got.inside
 	per := func(n int) float64 { return float64(n) / float64(max(got.refreshes, 1)) }
 	writes, edge := got.perRefresh(got.requests.writes())
+	edge *= float64(len(turns) - 1)
 	r.tell(partSaturated, sessions,
-		figure{What: "throughput", Value: got.rate() / rate, Unit: ratio}.atLeast(0.85).timed().
-			with("%.0f refreshes/s; bare client %.0f before, %.0f after", got.rate(), first.rate(), second.rate()),
-		figure{What: "CPU of the operator per refresh", Value: got.perThousand(got.operator) / cpu, Unit: ratio}.atMost(1.6).timed().
-			with("%.2f s per 1,000; bare client %.2f before, %.2f after", got.perThousand(got.operator),
-				first.perThousand(first.self), second.perThousand(second.self)),
-		figure{What: "CPU of kube-apiserver per refresh", Value: got.perThousand(got.api) / api, Unit: ratio}.timed().
-			with("%.2f s per 1,000; with the bare client %.2f", got.perThousand(got.api), api),
+		figure{What: "throughput", Value: got.rate() / bare.rate(), Unit: ratio}.atLeast(0.85).timed().
+			with("%.0f refreshes/s; bare client %.0f: %s, with the operator in between", got.rate(), bare.rate(), strings.Join(rates, ", ")),
+		figure{What: "CPU of the operator per refresh", Value: got.perThousand(got.operator) / bare.perThousand(bare.self), Unit: ratio}.atMost(1.6).timed().
+			with("%.2f s per 1,000; bare client %.2f: %s", got.perThousand(got.operator), bare.perThousand(bare.self), strings.Join(costs, ", ")),
+		figure{What: "CPU of kube-apiserver per refresh", Value: got.perThousand(got.api) / bare.perThousand(bare.api), Unit: ratio}.timed().
+			with("%.2f s per 1,000; with the bare client %.2f", got.perThousand(got.api), bare.perThousand(bare.api)),
 		figure{What: "CPU of etcd per 1,000 refreshes", Value: got.perThousand(got.db), Unit: "s"}.timed(),
 		figure{What: "Kubernetes requests per refresh", Value: writes}.atMost(4+edge).atLeast(4-edge).with("%s", got.requests),
 		figure{What: "of those GET or LIST", Value: per(got.requests.reads())}.exactly(0).with("%s", inside.gets()),
@@ -213,7 +278,7 @@ const longEnough = 10 * time.Minute
 func (r *run) growth(memory sample) figure {
 	fifth := max(len(memory.rss)/5, 1)
 	early, late := sample{rss: memory.rss[min(fifth, len(memory.rss)-1):][:fifth]}.mean(), sample{rss: memory.rss[len(memory.rss)-fifth:]}.mean()
-	apart := r.saturated * 3 / 5
+	apart := time.Duration(len(memory.rss)) * time.Second * 3 / 5 // it was looked at each second
 	f := figure{What: "its growth, last fifth over second", Value: late / early, Unit: "x"}.timed().
 		with("from %.1f to %.1f MiB in %v", mib(early), mib(late), apart)
 	if r.saturated < longEnough {
