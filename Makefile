@@ -50,9 +50,10 @@ KUBECTL := hack/kubectl.sh
 # packages compiled for one serve the others.
 GO_BUILD := CGO_ENABLED=0 hack/progress.sh compiling go build -trimpath -buildvcs=false
 # What is released, and what is measured, is compiled for what the operator does under saturation; see `make pgo`. All that it is built of
-# is compiled once more for that, so that the other targets do without.
+# is compiled once more for that, so that the other targets do without. Make builds bin/manager once: as the first target wants it, if
+# there are several.
 PGO := off
-build-all bench profile: PGO := operator.pgo
+build-all bench profile footprint: PGO := operator.pgo
 # With PGO, exactly those of the Dockerfile, so that this is the program in the image, byte for byte.
 OPERATOR_LDFLAGS = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
 

@@ -35,23 +35,33 @@ func placesOf(o Options) map[roomKind]int {
 // takePlace takes a place among the requests to the session's Secret Server, and among the logins to an account if one is named. The
 // pass may have it already. If there is none, the pass has noted that it waits for it.
 func (p *pass) takePlace(account string) bool {
-	login := room{ofAccount, account}
+	login, unproven := room{ofAccount, account}, false
 	switch {
 	case p.place == nil:
 		rooms := []room{{ofServer, p.origin()}, {ofNamespace, p.session.Namespace}}
-		if !p.outages.proven(p.vantage) {
+		if unproven = !p.outages.proven(p.vantage); unproven {
 			rooms = append(rooms, room{kind: ofUnproven})
 		}
 		if account != "" {
 			rooms = append(rooms, login)
 		}
 		p.place = p.places.enter(p.name(), p.neededBy(), rooms...)
-	case account != "" && !p.place.has(login) && !p.place.extend(p.name(), p.neededBy(), login):
-		p.place = nil
+	case account != "" && !p.place.has(login):
+		unproven = p.place.has(room{kind: ofUnproven})
+		if !p.place.extend(p.name(), p.neededBy(), login) {
+			p.place = nil
+		}
+	}
+	if p.place == nil && unproven && p.outages.proven(p.vantage) {
+		p.relieve() // the answer came just before it joined the line
 	}
 	p.busy = p.busy || p.place == nil
 	return p.place != nil
 }
+
+// relieve lets those who wait for the session's Secret Server, which has answered, go on without the room of the unproven. It may be that some
+// of them look at it in another way, by which it has not: they are turned away when they ask.
+func (p *pass) relieve() { p.places.relieve(room{ofServer, p.origin()}, room{kind: ofUnproven}) }
 
 // reserve takes that place before the credentials are read, if nothing but a login can follow: who finds none need not have read
 // them, and would have to read them again. It reports whether to go on.
@@ -100,7 +110,7 @@ func (p *pass) admit() (probing, ok bool) {
 		p.outages.begin(p.vantage, who)
 		return true, true
 	case waitShort:
-		p.busy = true
+		p.busy, p.doubted = true, true
 	case waitLong:
 		p.endpointDown = p.downFault()
 	}
@@ -198,10 +208,8 @@ type heeded struct {
 func (p *pass) heed(server SecretServer) SecretServer {
 	who, neededBy := p.name(), p.neededBy()
 	return heeded{server, func(grant bool, err error) {
-		proven := p.outages.proven(p.vantage)
-		p.outages.told(p.vantage, who, neededBy, grant, err)
-		if !proven && p.outages.proven(p.vantage) {
-			p.places.relieve(room{ofServer, p.origin()}, room{kind: ofUnproven})
+		if p.outages.told(p.vantage, who, neededBy, grant, err) {
+			p.relieve()
 		}
 	}}
 }
@@ -230,15 +238,15 @@ func (h heeded) Ahead(ctx context.Context) (time.Duration, error) {
 	return ahead, err
 }
 
-// told sorts out what a request's result says of the Secret Server. That it can judge an access token is not enough to
-// call it back while a grant is waited for.
-func (o *outages) told(v vantage, who types.NamespacedName, neededBy time.Time, grant bool, err error) {
+// told sorts out what a request's result says of the Secret Server, and reports whether that is proven by it. That it can judge an access
+// token is not enough to call it back while a grant is waited for.
+func (o *outages) told(v vantage, who types.NamespacedName, neededBy time.Time, grant bool, err error) (proven bool) {
 	failed, ok := errors.AsType[*secretserver.Error](err)
 	switch {
 	case err != nil && !ok:
-		return
+		return false
 	case !grant && standingOf(failed) != silent && (standingOf(failed) != answering || !o.verifies(v, who)):
-		return
+		return false
 	}
-	o.heard(v, who, neededBy, failed)
+	return o.heard(v, who, neededBy, failed)
 }

@@ -62,13 +62,15 @@ func (l *line) join(w *waiter) {
 	w.line = l
 }
 
-// relieve lets those who wait for a room go on without another, which they have turned out not to need: else each would learn so
-// no sooner than when it asks again.
+// relieve lets those who wait for a room go on without another, which it seems they do not need: else each would learn so no sooner than
+// when it asks again. Who needs it all the same asks for it then.
 func (g *gate) relieve(who, of room) {
 	g.mu.Lock()
 	if o := g.rooms[who]; o != nil {
 		for _, l := range slices.Clone(o.lines) {
-			g.reroute(l, slices.DeleteFunc(slices.Clone(l.rooms), func(r room) bool { return r == of }))
+			if slices.Contains(l.rooms, of) {
+				g.reroute(l, slices.DeleteFunc(slices.Clone(l.rooms), func(r room) bool { return r == of }))
+			}
 		}
 	}
 	g.wakeUnlock(g.fill([]room{who}))
@@ -76,9 +78,6 @@ func (g *gate) relieve(who, of room) {
 
 // reroute has those in a line wait for these rooms.
 func (g *gate) reroute(l *line, rooms []room) {
-	if len(rooms) == len(l.rooms) {
-		return
-	}
 	waiting := l.waiting
 	l.waiting = nil
 	g.close(l)

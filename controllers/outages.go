@@ -166,15 +166,17 @@ func (o *outages) keep(v vantage, who types.NamespacedName, expires time.Time) {
 	}
 }
 
-// heard takes what came of a request: e is nil if it succeeded.
-func (o *outages) heard(v vantage, who types.NamespacedName, expires time.Time, e *secretserver.Error) {
+// heard takes what came of a request: e is nil if it succeeded. It reports whether the Secret Server is proven now, and was not before.
+func (o *outages) heard(v vantage, who types.NamespacedName, expires time.Time, e *secretserver.Error) (proven bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	known, now := o.at(v), o.clock.Now()
+	before := known.answered
+	defer func() { proven = known.answered && !before }()
 	switch standingOf(e) {
 	case confused:
 		if known.down() {
-			return // a page that says "maintenance", perhaps: nothing that anybody can use
+			return false // a page that says "maintenance", perhaps: nothing that anybody can use
 		}
 		fallthrough
 	case answering:
@@ -182,7 +184,7 @@ func (o *outages) heard(v vantage, who types.NamespacedName, expires time.Time, 
 		delete(known.released, who)
 		if !known.suspected() {
 			known.answered = true
-			return
+			return true
 		}
 		names := known.end()
 		delete(known.released, who)
@@ -199,6 +201,7 @@ func (o *outages) heard(v vantage, who types.NamespacedName, expires time.Time, 
 		o.designate(known)
 	case unheard:
 	}
+	return false
 }
 
 // settle ends the pass of a session. If it had the turn to ask and did not, and does not wait for a free place to do so,

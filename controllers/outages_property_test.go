@@ -95,7 +95,7 @@ func (w *town) pass(who types.NamespacedName) {
 		w.begin(who, true)
 	case waitShort:
 		w.o.settle(who, true)
-		w.wakeLater(who, queueTimeout)
+		w.wakeLater(who, doubtTimeout)
 	case waitLong:
 		w.o.settle(who, false)
 	}

@@ -533,3 +533,27 @@ func TestTheFirstAnswerFreesWhoWaitsOfTheRoomOfTheUnproven(t *testing.T) {
 		t.Errorf("woken %v, want %v", *woken, want)
 	}
 }
+
+// A pass that holds a place was not in the line when the others were relieved.
+func TestWhoJoinsTheLineAsItsSecretServerAnswersIsRelievedToo(t *testing.T) {
+	p := otpPass(newCodes(), noon)
+	w := newWard()
+	g, woken := newTestGate(1, 2, 9)
+	g.capacity[ofUnproven] = 2
+	p.session.Name, p.session.Namespace = "waits", "n"
+	p.outages, p.vantage, p.places = w.outages, atVault, g
+	if !p.takePlace("") {
+		t.Fatal("an empty gate turned the first one away")
+	}
+	g.enter(named("hangs"), noon, room{ofServer, "elsewhere"}, room{kind: ofUnproven})
+	account := g.enter(named("logs in"), noon, room{ofServer, p.origin()}, ofOne(billing))
+	g.enter(named("hangs too"), noon, room{ofServer, "elsewhere"}, room{kind: ofUnproven})
+	w.asks(t, "a", nil)
+	if p.takePlace(billing) {
+		t.Fatal("two log in to one account")
+	}
+	account.leave()
+	if !slices.Contains(*woken, "waits") {
+		t.Errorf("woken %v: the session waits for a room that it does not need", *woken)
+	}
+}

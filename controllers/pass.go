@@ -35,6 +35,7 @@ type pass struct {
 	grant   *newGrant // held in memory alone until it is stored
 	place   *place    // among the requests and logins; nil: none
 	busy    bool      // the pass waits for a place
+	doubted bool      // it waits for what comes of a request to a Secret Server that may be down
 	crowded bool      // the revocation of the former token found no free place
 	vantage vantage   // zero until known
 	// endpointDown: Secret Server is down, and another session asks for all.

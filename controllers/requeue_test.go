@@ -5,6 +5,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	api "tokensync.dev/secret-server-operator/api/v1alpha1"
@@ -36,6 +37,7 @@ func TestWhoWaitsIsBackWhenItsTokenExpires(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := endingPass(5 * time.Second)
+			p.state.record.Refresh, p.state.record.RefreshExpiresAt = session.Held, noon.Add(time.Hour)
 			if got := p.requeue(wait(p)).RequeueAfter; got != 5*time.Second {
 				t.Errorf("looked at again in %v, and the token expires in 5s", got)
 			}
@@ -44,6 +46,14 @@ func TestWhoWaitsIsBackWhenItsTokenExpires(t *testing.T) {
 				t.Errorf("looked at again in %v after its token has expired", got)
 			}
 		})
+	}
+}
+
+func TestWhoWaitsIsBackWhenItsRefreshTokenExpires(t *testing.T) {
+	p := endingPass(-time.Minute)
+	p.state.record.Refresh, p.state.record.RefreshExpiresAt = session.Held, noon.Add(9*time.Second)
+	if got := p.requeue(session.Plan{Action: session.Wait, Obstacle: session.Busy, At: noon}).RequeueAfter; got != 9*time.Second {
+		t.Errorf("looked at again in %v, and the refresh token expires in 9s", got)
 	}
 }
 
@@ -70,6 +80,30 @@ func TestANewSessionThatWaitsIsBackWhenThereIsSomethingToTell(t *testing.T) {
 				t.Errorf("looked at again in %v, want %v", got, tt.want)
 			}
 		})
+	}
+}
+
+// If its Secret Server turns out to be down, its status is to say so soon; a turn may come as late as it likes.
+func TestWhoWaitsForADoubtfulSecretServerIsLookedAtOften(t *testing.T) {
+	w := newWard()
+	p := endingPass(time.Hour)
+	p.outages, p.vantage = w.outages, atVault
+	p.places = newGate(placesOf(Options{MaxConcurrentReconciles: 2, EndpointConcurrency: 1}), func(types.NamespacedName) {})
+	waiting := session.Plan{Action: session.Wait, Obstacle: session.Busy, At: noon}
+	if got := p.requeue(waiting).RequeueAfter; got != queueTimeout {
+		t.Errorf("looked at again in %v while it waits for its turn, want %v", got, queueTimeout)
+	}
+	p.crowded = true
+	if got := p.requeue(waiting).RequeueAfter; got != doubtTimeout {
+		t.Errorf("looked at again in %v while its former token waits too, want %v", got, doubtTimeout)
+	}
+	p.crowded = false
+	w.asks(t, "a", broken)
+	if _, ok := p.admit(); ok {
+		t.Fatal("another one asks at once after a failure")
+	}
+	if got := p.requeue(waiting).RequeueAfter; got != doubtTimeout {
+		t.Errorf("looked at again in %v, want %v", got, doubtTimeout)
 	}
 }
 

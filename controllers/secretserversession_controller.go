@@ -157,6 +157,9 @@ const (
 	// queueTimeout brings back a session that waits for its turn, should nobody wake it. Where thousands wait, each look at all of them
 	// is taken from the work that they wait for.
 	queueTimeout = 2 * time.Minute
+	// doubtTimeout is the same for one whose Secret Server may be down by now, which its status is to tell; and for one whose former token
+	// waits to be revoked, which is not in a line while the session tries to enter for a grant.
+	doubtTimeout = 30 * time.Second
 	// rarely is after so many failures that the backoff is the longest.
 	rarely = 32
 )
@@ -169,7 +172,11 @@ func (p *pass) requeue(plan session.Plan) ctrl.Result {
 	case plan.Action != session.Wait:
 		return ctrl.Result{RequeueAfter: soonest}
 	case plan.Obstacle == session.Busy:
-		return ctrl.Result{RequeueAfter: p.until(p.nextNews(plan.At), queueTimeout)}
+		most := queueTimeout
+		if p.doubted || p.crowded {
+			most = doubtTimeout
+		}
+		return ctrl.Result{RequeueAfter: p.until(p.nextNews(plan.At), most)}
 	case plan.Obstacle == session.EndpointDown:
 		// Should nobody wake it.
 		return ctrl.Result{RequeueAfter: p.until(plan.At, session.Backoff(rarely, string(p.session.UID)))}
@@ -182,12 +189,15 @@ func (p *pass) requeue(plan session.Plan) ctrl.Result {
 	return ctrl.Result{RequeueAfter: max(plan.At.Sub(p.now()), soonest)}
 }
 
-// nextNews is when there is something to tell of a session that waits for its turn: that its token has expired, or that it is new
+// nextNews is when there is something to tell of a session that waits for its turn: that a token of it has expired, or that it is new
 // and has waited for long. What was over when the plan was made is no news. Zero: there is nothing.
 func (p *pass) nextNews(planned time.Time) (next time.Time) {
 	news := []time.Time{p.tokenExpiresAt()}
 	if p.untold() {
 		news = append(news, p.quietUntil())
+	}
+	if r := p.state.record; r.Refresh == session.Held {
+		news = append(news, r.RefreshExpiresAt)
 	}
 	for _, at := range news {
 		if at.After(planned) && (next.IsZero() || at.Before(next)) {

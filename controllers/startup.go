@@ -38,7 +38,7 @@ func (*startup) NeedLeaderElection() bool { return false }
 const lookInterval = 2 * time.Second
 
 // Start implements manager.Runnable. It releases once when the caches are filled, and once when the leader has looked at all
-// sessions: each time that is a collection, and no more.
+// sessions: each time that is a collection, and that pages of the program are read again which are still wanted.
 func (s *startup) Start(ctx context.Context) error {
 	if !s.synced(ctx) {
 		return nil // the process ends

@@ -51,7 +51,7 @@ const (
 )
 
 // unheard reports whether all that there is to tell is that a new session waits for its turn, and has not waited long, or enough
-// others have told the same just now. It may tell at its next pass, within queueTimeout.
+// others have told the same just now. It may tell at its next pass, if not too many others do then.
 func (p *pass) unheard(plan session.Plan) bool {
 	if plan.Obstacle != session.Busy || !p.untold() {
 		return false

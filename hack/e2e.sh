@@ -75,7 +75,7 @@ fi
 say "building the operator, the fake Secret Server and the consumer"
 mkdir -p bin/e2e
 export CGO_ENABLED=0
-make --no-print-directory build >&2 # stamped as the Dockerfile does, so that an image without an engine has the same program
+make --no-print-directory build PGO=operator.pgo >&2 # stamped and compiled as the Dockerfile does, so that an image without an engine has the same program
 cp bin/manager bin/e2e/manager
 hack/progress.sh compiling go build -trimpath -buildvcs=false -ldflags="-s -w" -o bin/e2e/ ./hack/fake-secret-server ./hack/e2e/consumer
 hack/progress.sh "compiling the suite" go test -trimpath -buildvcs=false -c -o bin/e2e/suite ./hack/e2e

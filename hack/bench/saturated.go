@@ -23,7 +23,7 @@ const (
 	firstLifetime = 700 * time.Second
 	firstDue      = firstLifetime * saturatedPercent / 100
 	// bareAlone is how long the bare client refreshes one session at a time; for bareLength it refreshes many before a saturated operator,
-	// and for as long after it, or that in all if there are more turns.
+	// and for as long after it; with more turns, for as long as both in all of them together.
 	bareAlone, bareLength = 2 * time.Second, 15 * time.Second
 	saturatedTurns        = 3
 )
@@ -260,7 +260,7 @@ func (r *run) tellSaturated(sessions int, got saturation, turns []yardstick) {
 		figure{What: "Kubernetes requests per refresh", Value: writes}.atMost(4+edge).atLeast(4-edge).with("%s", got.requests),
 		figure{What: "of those GET or LIST", Value: per(got.requests.reads())}.exactly(0).with("%s", inside.gets()),
 		figure{What: "HTTPS requests per refresh", Value: 1 + per(got.others+got.logins)}.exactly(1).with("%d refreshes", got.refreshes),
-		figure{What: "TCP connections to Secret Server", Value: float64(got.connections)}.atMost(endpointConcurrency).
+		figure{What: "TCP connections to Secret Server", Value: float64(got.connections)}.atMost(endpointConcurrency*float64(len(turns)-1)).
 			with("for %d grants; %d at a time", got.refreshes, endpointConcurrency),
 		figure{What: "memory, resident", Value: mib(memory.median()), Unit: "MiB"}.atMost(memoryBound(sessions, 0)).
 			with("peak %.1f MiB, heap in use %.1f MiB", mib(float64(memory.peak)), mib(inside.heap)),
