@@ -64,16 +64,16 @@ func (l *line) join(w *waiter) {
 
 // relieve lets those who wait for a room go on without another, which it seems they do not need: else each would learn so no sooner than
 // when it asks again. Who needs it all the same asks for it then.
-func (g *gate) relieve(who, of room) {
+func (g *gate) relieve(at, of room) {
 	g.mu.Lock()
-	if o := g.rooms[who]; o != nil {
+	if o := g.rooms[at]; o != nil {
 		for _, l := range slices.Clone(o.lines) {
 			if slices.Contains(l.rooms, of) {
 				g.reroute(l, slices.DeleteFunc(slices.Clone(l.rooms), func(r room) bool { return r == of }))
 			}
 		}
 	}
-	g.wakeUnlock(g.fill([]room{who}))
+	g.wakeUnlock(g.fill([]room{at}))
 }
 
 // reroute has those in a line wait for these rooms.

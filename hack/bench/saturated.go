@@ -237,10 +237,10 @@ func patienceFor(sessions int) time.Duration {
 	return 2*time.Minute + time.Duration(sessions)*100*time.Millisecond
 }
 
-func (r *run) tellSaturated(sessions int, got saturation, turns []yardstick) {
+func (r *run) tellSaturated(sessions int, got saturation, yardsticks []yardstick) {
 	var bare span
 	var rates, costs []string
-	for _, y := range turns {
+	for _, y := range yardsticks {
 		bare = bare.plus(y.span)
 		rates = append(rates, fmt.Sprintf("%.0f", y.rate()))
 		costs = append(costs, fmt.Sprintf("%.2f", y.perThousand(y.self)))
@@ -248,7 +248,7 @@ func (r *run) tellSaturated(sessions int, got saturation, turns []yardstick) {
 	memory, inside := got.memory, got.inside
 	per := func(n int) float64 { return float64(n) / float64(max(got.refreshes, 1)) }
 	writes, edge := got.perRefresh(got.requests.writes())
-	edge *= float64(len(turns) - 1)
+	edge *= float64(len(yardsticks) - 1)
 	r.tell(partSaturated, sessions,
 		figure{What: "throughput", Value: got.rate() / bare.rate(), Unit: ratio}.atLeast(0.85).timed().
 			with("%.0f refreshes/s; bare client %.0f: %s, with the operator in between", got.rate(), bare.rate(), strings.Join(rates, ", ")),
@@ -260,7 +260,7 @@ func (r *run) tellSaturated(sessions int, got saturation, turns []yardstick) {
 		figure{What: "Kubernetes requests per refresh", Value: writes}.atMost(4+edge).atLeast(4-edge).with("%s", got.requests),
 		figure{What: "of those GET or LIST", Value: per(got.requests.reads())}.exactly(0).with("%s", inside.gets()),
 		figure{What: "HTTPS requests per refresh", Value: 1 + per(got.others+got.logins)}.exactly(1).with("%d refreshes", got.refreshes),
-		figure{What: "TCP connections to Secret Server", Value: float64(got.connections)}.atMost(endpointConcurrency*float64(len(turns)-1)).
+		figure{What: "TCP connections to Secret Server", Value: float64(got.connections)}.atMost(endpointConcurrency*float64(len(yardsticks)-1)).
 			with("for %d grants; %d at a time", got.refreshes, endpointConcurrency),
 		figure{What: "memory, resident", Value: mib(memory.median()), Unit: "MiB"}.atMost(memoryBound(sessions, 0)).
 			with("peak %.1f MiB, heap in use %.1f MiB", mib(float64(memory.peak)), mib(inside.heap)),
