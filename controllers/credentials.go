@@ -85,6 +85,10 @@ func seedOf(secret *corev1.Secret, key string) (string, *fault) {
 func (p *pass) consider(ctx context.Context, credentials secretserver.Credentials) error {
 	url := serverURL(p.session)
 	l := &login{credentials: credentials, account: accountOf(url, credentials)}
+	if p.place != nil {
+		// Before others learn the account: who comes just then would take it from this pass, which would have to read these once more.
+		p.takePlace(l.account)
+	}
 	p.identities.learn(p.wanted, l.account)
 	if p.state.exists {
 		if err := p.load(ctx); err != nil {
