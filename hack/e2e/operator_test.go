@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -59,21 +58,16 @@ func deleteInstaller(ctx context.Context) {
 	must(ctx, "delete", "--filename="+settings.installer, "--ignore-not-found", "--timeout="+patience.String())
 }
 
-// collectorKnowsSessions waits until Kubernetes' garbage collector knows the kind of the sessions: it looks for new kinds every 30 s,
-// and never collects what belongs to one that came and went in between. It collects what belongs to a session that never was.
-func collectorKnowsSessions(ctx context.Context) {
+// collectorSeesSessions waits until Kubernetes' garbage collector watches the sessions, by which it learns that one is gone: it looks for
+// new kinds every 30 s, and after the CRD was away for a while it tries its watch again as rarely. What belongs to a session that came
+// and went before is not collected once the CRD is gone too. A session deleted in the foreground stays until the collector has seen it.
+func (w *world) collectorSeesSessions(ctx context.Context) {
 	GinkgoHelper()
-	owned := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
-		Namespace: metav1.NamespaceDefault, GenerateName: "e2e-owned-",
-		OwnerReferences: []metav1.OwnerReference{{
-			APIVersion: api.SchemeGroupVersion.String(), Kind: api.Kind, Name: "never-was", UID: uuid.NewUUID(),
-		}},
-	}}
-	Expect(admin.Create(ctx, owned)).To(Succeed())
-	DeferCleanup(func(ctx SpecContext) { Expect(client.IgnoreNotFound(admin.Delete(ctx, owned))).To(Succeed()) })
+	s := w.create(ctx, "seen", func(s *api.SecretServerSessionSpec) { s.Suspend = true })
+	Expect(admin.Delete(ctx, s, client.PropagationPolicy(metav1.DeletePropagationForeground))).To(Succeed())
 	Eventually(ctx, func() bool {
-		return apierrors.IsNotFound(admin.Get(ctx, client.ObjectKeyFromObject(owned), &corev1.ConfigMap{}))
-	}).Should(BeTrue(), "the garbage collector takes what belongs to a session that is not there")
+		return apierrors.IsNotFound(admin.Get(ctx, client.ObjectKeyFromObject(s), &api.SecretServerSession{}))
+	}).Should(BeTrue(), "the garbage collector lets a session go that was deleted in the foreground")
 }
 
 // remains lists what there is of the operator in the cluster, and of what it makes.

@@ -14,7 +14,7 @@ var _ = Describe("Uninstalling", func() {
 		w.create(ctx, "revoking", revoking)
 		w.ready(ctx, "retaining")
 		w.ready(ctx, "revoking")
-		collectorKnowsSessions(ctx)
+		w.collectorSeesSessions(ctx)
 		DeferCleanup(func(ctx SpecContext) { install(ctx) })
 
 		began := time.Now()
@@ -35,7 +35,7 @@ var _ = Describe("Uninstalling", func() {
 		w.create(ctx, "billing")
 		w.ready(ctx, "billing")
 		w.consume(ctx, "consumer", "billing")
-		collectorKnowsSessions(ctx)
+		w.collectorSeesSessions(ctx)
 		DeferCleanup(func(ctx SpecContext) { install(ctx) })
 
 		began := time.Now()
