@@ -50,12 +50,12 @@ func costs() []costed {
 	plan := session.Plan{Action: session.Wait, NextGrantAt: noon.Add(13 * time.Minute)}
 	status := statusOf(p, plan, noon)
 	secret := newStateSecret(p.session)
-	if err := writeState(secret, p.state.stored); err != nil {
+	strip := newStripper(NewRecords())
+	if err := strip.records.writeState(secret, p.state.stored); err != nil {
 		panic(err)
 	}
 	target := targetSecret(p.session, defaultData(p.state.stored))
-	managed, foreign, strip := watchedTarget(p.session), watchedForeign(), newStripper(NewRecords())
-	strip.records.wrote(secret.Annotations[annotationRecord], p.state.record)
+	managed, foreign := watchedTarget(p.session), watchedForeign()
 	return []costed{
 		{"render the status", 12, func() error { _ = statusOf(p, plan, noon); return nil }},
 		{"compare two statuses", 48, func() error { _ = sameStatus(status, p.session.Status); return nil }},

@@ -55,7 +55,7 @@ func (p *pass) recallFrom(ctx context.Context, account string, name types.Namesp
 	} else if err != nil {
 		return fmt.Errorf("read state Secret %s: %w", name, err)
 	}
-	s, err := readState(secret)
+	s, err := p.options.Records.readState(secret)
 	if err != nil || s.Attempt == nil || s.Attempt.Account != account {
 		return nil //nolint:nilerr // it has changed since, or cannot be read: it tells nothing
 	}

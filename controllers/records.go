@@ -1,9 +1,6 @@
 package controllers
 
 import (
-	"fmt"
-
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/lru"
 
 	"tokensync.dev/secret-server-operator/controllers/session"
@@ -19,11 +16,13 @@ const mostRecords = 128
 // NewRecords returns an empty one. Setup and CacheOptions need the same to have something of it.
 func NewRecords() *Records { return &Records{lru.New(mostRecords)} }
 
-// wrote takes a record and its stored form.
-func (r *Records) wrote(text string, record session.Record) {
-	if r != nil {
+// encode is the stored form of a record that is about to be written.
+func (r *Records) encode(record session.Record) (string, error) {
+	text, err := record.Encode()
+	if err == nil && r != nil {
 		r.known.Add(text, record)
 	}
+	return text, err //nolint:wrapcheck // as session says it
 }
 
 // decode is session.Decode.
@@ -34,15 +33,6 @@ func (r *Records) decode(text string) (session.Record, error) {
 		}
 	}
 	return session.Decode(text)
-}
-
-// readState is the function of that name.
-func (r *Records) readState(secret *corev1.Secret) (stored, error) {
-	record, err := r.decode(secret.Annotations[annotationRecord])
-	if err != nil {
-		return stored{}, fmt.Errorf("%w: %w", errState, err)
-	}
-	return stateWith(secret, record)
 }
 
 // keep is session.Keep.

@@ -3,7 +3,6 @@ package controllers
 import (
 	"errors"
 	"reflect"
-	"strconv"
 	"testing"
 
 	"tokensync.dev/secret-server-operator/controllers/session"
@@ -12,12 +11,11 @@ import (
 // stateAsWritten is a state Secret's content, and what is remembered of its having been written.
 func stateAsWritten(t *testing.T, content stored) (*Records, string) {
 	t.Helper()
-	text, err := content.Encode()
+	records := NewRecords()
+	text, err := records.encode(content.Record)
 	if err != nil {
 		t.Fatal(err)
 	}
-	records := NewRecords()
-	records.wrote(text, content.Record)
 	return records, text
 }
 
@@ -68,8 +66,10 @@ func TestAnAnswerIsReadAsItIsAndNotAsItWasAskedFor(t *testing.T) {
 
 func TestFewRecordsAreRemembered(t *testing.T) {
 	records := NewRecords()
-	for i := range 2 * mostRecords {
-		records.wrote(strconv.Itoa(i), session.Record{})
+	for i := range int64(2 * mostRecords) {
+		if _, err := records.encode(session.Record{Logins: i}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if n := records.known.Len(); n != mostRecords {
 		t.Errorf("%d are remembered, want %d", n, mostRecords)

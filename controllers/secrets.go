@@ -43,11 +43,12 @@ type stored struct {
 // errState is why a state Secret cannot be used. It is treated as no session.
 var errState = errors.New("state Secret is not usable")
 
-// readState reads a state Secret; any error is errState.
-func readState(secret *corev1.Secret) (stored, error) { return (*Records)(nil).readState(secret) }
-
-// stateWith is what a state Secret with this record holds; any error is errState. A record that does not fit the data is not believed.
-func stateWith(secret *corev1.Secret, record session.Record) (stored, error) {
+// readState reads a state Secret; any error is errState. A record that does not fit the data is not believed.
+func (r *Records) readState(secret *corev1.Secret) (stored, error) {
+	record, err := r.decode(secret.Annotations[annotationRecord])
+	if err != nil {
+		return stored{}, fmt.Errorf("%w: %w", errState, err)
+	}
 	s := stored{
 		Record:       record,
 		AccessToken:  string(secret.Data[keyAccessToken]),
@@ -68,8 +69,8 @@ func stateWith(secret *corev1.Secret, record session.Record) (stored, error) {
 }
 
 // writeState replaces the content of a state Secret, and nothing of it but our own.
-func writeState(secret *corev1.Secret, s stored) error {
-	text, err := s.Encode()
+func (r *Records) writeState(secret *corev1.Secret, s stored) error {
+	text, err := r.encode(s.Record)
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,11 @@ func stateSecretWith(record string, access, refresh, claimed, made, attempted []
 	return secret
 }
 
+// readState and writeState are those of one that remembers nothing.
+func readState(secret *corev1.Secret) (stored, error) { return (*Records)(nil).readState(secret) }
+
+func writeState(secret *corev1.Secret, s stored) error { return (*Records)(nil).writeState(secret, s) }
+
 // healthyState is what a session with everything in it has stored.
 func healthyState() stored {
 	login := secretserver.Credentials{Username: "billing", Password: "p"}

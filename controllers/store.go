@@ -32,7 +32,7 @@ func (p *pass) claim(ctx context.Context) (string, error) {
 	claimed := p.state.record
 	claimed.Refresh = session.Claimed
 	claimed.Handled = p.requested()
-	after, err := p.encode(claimed)
+	after, err := p.options.Records.encode(claimed)
 	if err != nil {
 		return "", err
 	}
@@ -55,7 +55,7 @@ func (p *pass) putBack(ctx context.Context) error {
 	before := recordText(&p.state.meta)
 	unclaimed := p.state.record
 	unclaimed.Refresh = session.Held
-	after, err := p.encode(unclaimed)
+	after, err := p.options.Records.encode(unclaimed)
 	if err != nil {
 		return err
 	}
@@ -69,16 +69,6 @@ func (p *pass) putBack(ctx context.Context) error {
 		return err
 	}
 	return p.took(secret)
-}
-
-// encode is the stored form of a record that is about to be written.
-func (p *pass) encode(r session.Record) (string, error) {
-	text, err := r.Encode()
-	if err != nil {
-		return "", err
-	}
-	p.options.Records.wrote(text, r)
-	return text, nil
 }
 
 // operation is one of a JSON patch (RFC 6902).
@@ -211,10 +201,9 @@ func (p *pass) write(ctx context.Context, next stored) error {
 		secret = loaded
 		save = func() error { return p.live.Update(ctx, secret, client.FieldOwner(api.ManagedBy)) }
 	}
-	if err := writeState(secret, next); err != nil {
+	if err := p.options.Records.writeState(secret, next); err != nil {
 		return err
 	}
-	p.options.Records.wrote(secret.Annotations[annotationRecord], next.Record)
 	p.begin(secretNamed(p.session, secret.Name))
 	err := save()
 	switch {
