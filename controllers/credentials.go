@@ -86,8 +86,9 @@ func (p *pass) consider(ctx context.Context, credentials secretserver.Credential
 	url := serverURL(p.session)
 	l := &login{credentials: credentials, account: accountOf(url, credentials)}
 	if p.place != nil {
-		// Before others learn the account: who comes just then would take it from this pass, which would have to read these once more.
-		p.takePlace(l.account)
+		// Before others learn it, and while they wait for these to be read: who came between would take the account from this pass, or read
+		// them too.
+		p.place.add(room{ofAccount, l.account})
 	}
 	p.identities.learn(p.wanted, l.account)
 	if p.state.exists {

@@ -233,6 +233,34 @@ func TestWhoWaitsIsRelievedOfARoomThatItNeedsNoMore(t *testing.T) {
 	}
 }
 
+// Who finds out the account of credentials keeps others from reading them until it has a place there, and lets nobody come between.
+func TestAnAccountIsAddedToAPlaceWithoutGivingUpAnother(t *testing.T) {
+	server, unread, account := room{ofServer, "here"}, ofOne("unread"), ofOne("x")
+	g, woken := newTestGate(1, 4, 0)
+	first := g.enter(named("first"), noon, server, unread)
+	g.enter(named("second"), noon, server, unread)
+	first.add(account)
+	if !first.has(unread) || !first.has(account) || len(*woken) > 0 {
+		t.Fatalf("in %v, and %v were woken", first.rooms, *woken)
+	}
+	other := g.enter(named("other"), noon, server)
+	other.add(account)
+	if other.has(account) {
+		t.Fatal("two log in to the same account")
+	}
+	first.leave(ofAccount)
+	if len(*woken) > 0 {
+		t.Fatalf("%v were woken, though the outcome is not stored", *woken)
+	}
+	first.leave()
+	if want := []string{"second"}; !slices.Equal(*woken, want) {
+		t.Errorf("woken %v, want %v", *woken, want)
+	}
+	if g.enter(named("third"), noon, server, account) == nil {
+		t.Error("the account is still taken")
+	}
+}
+
 // A login is known to need an account once its credentials have been read.
 func TestAPlaceIsExtendedOrGivenUpForOneInAllRooms(t *testing.T) {
 	server, account := room{ofServer, "here"}, ofOne("x")
@@ -515,7 +543,11 @@ func (c *crowd) pass(t *rapid.T) {
 	if place == nil && promised {
 		t.Fatalf("%s was woken and found no place", who.Name)
 	}
-	if place != nil && !c.knows[who] && !place.extend(who, neededBy, c.wants[who][account]) {
+	login := c.wants[who][account]
+	if place != nil && rapid.Bool().Draw(t, "adds it first") {
+		place.add(login)
+	}
+	if place != nil && !place.has(login) && !place.extend(who, neededBy, login) {
 		c.knows[who] = true
 		return
 	}

@@ -13,7 +13,7 @@ type place struct {
 	rooms []room
 }
 
-// extend adds an account to the place of who, instead of another. If somebody else has it, the place is given up, who will be woken
+// extend adds an account to the place of who, instead of any other. If somebody else has it, the place is given up, who will be woken
 // when there is one in all the rooms, and the result is false.
 func (p *place) extend(who types.NamespacedName, neededBy time.Time, account room) bool {
 	g := p.gate
@@ -31,6 +31,17 @@ func (p *place) extend(who types.NamespacedName, neededBy time.Time, account roo
 	}
 	g.wakeUnlock(g.fill(freed))
 	return p.rooms != nil
+}
+
+// add takes a place in one room more, if there is one. What is waited for never counts it; see extend.
+func (p *place) add(r room) {
+	g := p.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if more := []room{r}; !p.has(r) && g.admits(more) {
+		g.take(more)
+		p.rooms = append(slices.Clone(p.rooms), r)
+	}
 }
 
 // has reports whether the place is one in this room too.
