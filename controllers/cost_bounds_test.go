@@ -58,7 +58,7 @@ func costs() []costed {
 	managed, foreign := watchedTarget(p.session), watchedForeign()
 	return []costed{
 		{"render the status", 12, func() error { _ = statusOf(p, plan, noon); return nil }},
-		{"compare two statuses", 48, func() error { _ = sameStatus(status, p.session.Status); return nil }},
+		{"compare two statuses", 0, func() error { _ = sameStatus(status, p.session.Status); return nil }},
 		{"apply configuration of the status", 20, func() error { _ = statusApply(&status); return nil }},
 		{"render the target", 28, func() error { _ = targetSecret(p.session, defaultData(p.state.stored)); return nil }},
 		{"what the target must own", 20, func() error { _ = appliedOwnership(target); return nil }},

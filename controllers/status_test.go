@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -43,6 +44,35 @@ func TestANewSessionThatWaitsIsToldOfWhenItHasWaitedLong(t *testing.T) {
 			p.failure.count = c.failures
 			if got := p.unheard(session.Plan{Action: session.Wait, Obstacle: c.obstacle}); got != c.unheard {
 				t.Errorf("passed over: %t, want %t", got, c.unheard)
+			}
+		})
+	}
+}
+
+// Whoever adds a field to the status has to compare it: what is taken for the same is not written.
+func TestStatusesThatDifferInOneFieldAreNotTheSame(t *testing.T) {
+	fields := reflect.TypeFor[api.SecretServerSessionStatus]()
+	for i := range fields.NumField() {
+		t.Run(fields.Field(i).Name, func(t *testing.T) {
+			var one, other api.SecretServerSessionStatus
+			switch field := reflect.ValueOf(&other).Elem().Field(i).Addr().Interface().(type) {
+			case *int64:
+				*field = 1
+			case *int32:
+				*field = 1
+			case *string:
+				*field = "x"
+			case *api.GrantType:
+				*field = api.GrantRefreshToken
+			case **metav1.Time:
+				*field = &metav1.Time{Time: noon}
+			case *[]metav1.Condition:
+				*field = []metav1.Condition{{Type: api.ConditionReady}}
+			default:
+				t.Fatalf("say here what another %T is", field)
+			}
+			if sameStatus(one, other) || sameStatus(other, one) {
+				t.Errorf("taken for the same:\n%+v\n%+v", one, other)
 			}
 		})
 	}

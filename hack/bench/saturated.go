@@ -24,8 +24,8 @@ const (
 	firstDue      = firstLifetime * saturatedPercent / 100
 	// bareAlone is how long the bare client refreshes one session at a time; for bareLength it refreshes many before a saturated operator,
 	// and for as long after it; with more turns, for as long as both in all of them together.
-	bareAlone, bareLength = 2 * time.Second, 15 * time.Second
-	saturatedTurns        = 3
+	bareAlone, bareLength = 2 * time.Second, 30 * time.Second
+	saturatedTurns        = 5
 )
 
 // A yardstick is what the bare client can do.
