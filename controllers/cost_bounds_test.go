@@ -61,7 +61,7 @@ func costs() []costed {
 		{"compare two statuses", 0, func() error { _ = sameStatus(status, p.session.Status); return nil }},
 		{"apply configuration of the status", 20, func() error { _ = statusApply(&status); return nil }},
 		{"render the target", 28, func() error { _ = targetSecret(p.session, defaultData(p.state.stored)); return nil }},
-		{"what the target must own", 20, func() error { _ = appliedOwnership(target); return nil }},
+		{"what the target must own", 12, func() error { _ = appliedOwnership(target); return nil }},
 		{"read the state", 30, func() error { _, err := readState(secret); return err }},
 		{"read the state that was just written", 10, func() error { _, err := strip.records.readState(secret); return err }},
 		{"write the state", 18, func() error { return writeState(secret, p.state.stored) }},
@@ -69,7 +69,7 @@ func costs() []costed {
 			_, err := strip.secret(&metav1.PartialObjectMetadata{ObjectMeta: secret.ObjectMeta})
 			return err
 		}},
-		{"strip a target", 85, func() error { _, err := strip.secret(managed()); return err }},
+		{"strip a target", 70, func() error { _, err := strip.secret(managed()); return err }},
 		{"strip a foreign Secret", 2, func() error { _, err := strip.secret(foreign()); return err }},
 	}
 }

@@ -3,10 +3,9 @@ package controllers
 import (
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"hash/fnv"
-	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -49,17 +48,19 @@ func managedOwnership(entries []metav1.ManagedFieldsEntry) string {
 
 // appliedOwnership is the managedOwnership that an apply configuration leads to.
 func appliedOwnership(target *corev1apply.SecretApplyConfiguration) string {
-	paths := []string{"/f:type"}
-	add := func(prefix string, keys ...string) {
-		for _, key := range keys {
-			paths = append(paths, prefix+"/f:"+key)
-		}
+	paths := make([]string, 0, 1+len(target.Data)+len(target.Labels)+len(target.Annotations)+len(target.OwnerReferences))
+	paths = append(paths, "/f:type")
+	for key := range target.Data {
+		paths = append(paths, "/f:data/f:"+key)
 	}
-	add("/f:data", slices.Collect(maps.Keys(target.Data))...)
-	add("/f:metadata/f:labels", slices.Collect(maps.Keys(target.Labels))...)
-	add("/f:metadata/f:annotations", slices.Collect(maps.Keys(target.Annotations))...)
+	for key := range target.Labels {
+		paths = append(paths, "/f:metadata/f:labels/f:"+key)
+	}
+	for key := range target.Annotations {
+		paths = append(paths, "/f:metadata/f:annotations/f:"+key)
+	}
 	for _, owner := range target.OwnerReferences {
-		paths = append(paths, fmt.Sprintf("/f:metadata/f:ownerReferences/k:{\"uid\":%q}", string(*owner.UID)))
+		paths = append(paths, `/f:metadata/f:ownerReferences/k:{"uid":`+strconv.Quote(string(*owner.UID))+"}")
 	}
 	return ownershipDigest(paths, nil)
 }
@@ -82,12 +83,21 @@ func leaves(tree map[string]any, prefix string) []string {
 	return paths
 }
 
+// roomForPaths is enough for those of most targets, in bytes.
+const roomForPaths = 512
+
 func ownershipDigest(ours, foreign []string) string {
 	slices.Sort(ours)
 	slices.Sort(foreign)
-	h := fnv.New128a()
-	for _, path := range slices.Concat(ours, []string{"/"}, foreign) {
-		_, _ = h.Write([]byte(path + "\n")) // a hash.Hash never returns an error
+	text := make([]byte, 0, roomForPaths)
+	for _, path := range ours {
+		text = append(append(text, path...), '\n')
 	}
+	text = append(text, "/\n"...)
+	for _, path := range foreign {
+		text = append(append(text, path...), '\n')
+	}
+	h := fnv.New128a()
+	_, _ = h.Write(text) // a hash.Hash never returns an error
 	return hex.EncodeToString(h.Sum(nil))
 }
