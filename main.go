@@ -142,7 +142,8 @@ func run(ctx context.Context, s settings) error {
 	if err != nil {
 		return fmt.Errorf("make the manager: %w", err)
 	}
-	pool := secretserver.NewPool(clock.RealClock{}.Now, secretserver.WithVersion(version), secretserver.WithPermit(s.Leading))
+	pool := secretserver.NewPool(clock.RealClock{}.Now,
+		secretserver.WithVersion(version), secretserver.WithPermit(s.Leading), secretserver.WithConnections(s.EndpointConcurrency))
 	defer pool.CloseIdle()
 	dial := func(e secretserver.Endpoint) (controllers.SecretServer, error) { return pool.Client(e) }
 	if err := controllers.Setup(ctx, mgr, s.Options, dial, clock.RealClock{}); err != nil {

@@ -79,7 +79,7 @@ func startOperator(change ...func(*operatorOptions)) *operator {
 	if o.permit == nil {
 		o.permit = o.Leading
 	}
-	pool := secretserver.NewPool(time.Now, secretserver.WithPermit(o.permit))
+	pool := secretserver.NewPool(time.Now, secretserver.WithPermit(o.permit), secretserver.WithConnections(o.EndpointConcurrency))
 	dial := func(e secretserver.Endpoint) (controllers.SecretServer, error) {
 		c, err := pool.Client(e)
 		if err != nil {

@@ -1,6 +1,7 @@
 package secretserver
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -26,7 +27,7 @@ const (
 	// client who ends an idle connection: a request written to one that the server is just closing is lost, and may cost a
 	// refresh token.
 	connectionIdle = 30 * time.Second
-	// maxIdleConnections is per endpoint: above the number of requests that are usually made to it at a time.
+	// maxIdleConnections is per endpoint, where WithConnections does not say how many there may be.
 	maxIdleConnections = 16
 	// maxAnswerHeader bounds the header of an answer, in bytes.
 	maxAnswerHeader = 64 << 10
@@ -41,6 +42,7 @@ type Pool struct {
 	dial      func(ctx context.Context, network, address string) (net.Conn, error)
 	system    func() (*x509.CertPool, error)
 	permit    func() bool // may be nil
+	most      int         // connections per endpoint; 0: as many as there are requests at a time, and some
 
 	mu         sync.Mutex
 	transports map[transportKey]*transport
@@ -64,6 +66,13 @@ type Option func(*Pool)
 // WithVersion puts the program's version into the User-Agent header.
 func WithVersion(version string) Option {
 	return func(p *Pool) { p.userAgent += "/" + version }
+}
+
+// WithConnections bounds the connections per endpoint, those included that are being made; a request beyond waits for one, within its
+// own time. Without it, net/http makes one for each request that finds none free, keeps it though another became free meanwhile, and
+// has 12 for 8 requests at a time.
+func WithConnections(most int) Option {
+	return func(p *Pool) { p.most = most }
 }
 
 // NewPool makes an empty Pool. The clock serves to read a Retry-After date and to forget endpoints; timeouts run on real
@@ -204,7 +213,8 @@ func (p *Pool) newTransport(base *url.URL, roots *x509.CertPool, serverName stri
 		},
 		TLSHandshakeTimeout:    connectTimeout,
 		IdleConnTimeout:        connectionIdle,
-		MaxIdleConnsPerHost:    maxIdleConnections,
+		MaxConnsPerHost:        p.most,
+		MaxIdleConnsPerHost:    cmp.Or(p.most, maxIdleConnections),
 		MaxResponseHeaderBytes: maxAnswerHeader,
 		DisableCompression:     true, // the bound on an answer is a bound on what is unpacked, too
 	}
