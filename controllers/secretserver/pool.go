@@ -69,8 +69,8 @@ func WithVersion(version string) Option {
 }
 
 // WithConnections bounds the connections per endpoint, those included that are being made; a request beyond waits for one, within its
-// own time. Without it, net/http makes one for each request that finds none free, keeps it though another became free meanwhile, and
-// has 12 for 8 requests at a time.
+// own time. Without it, net/http makes one for each request that finds none free, and keeps it though another became free meanwhile:
+// more than there are ever requests at a time.
 func WithConnections(most int) Option {
 	return func(p *Pool) { p.most = most }
 }

@@ -26,6 +26,8 @@ const (
 	// and for as long after it; with more turns, for as long as both in all of them together.
 	bareAlone, bareLength = 2 * time.Second, 30 * time.Second
 	saturatedTurns        = 5
+	// bareBriefly is how long it does either where how it begins is what counts.
+	bareBriefly = 5 * time.Second
 )
 
 // A yardstick is what the bare client can do.

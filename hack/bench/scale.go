@@ -43,7 +43,7 @@ type scaling struct {
 // open starts an operator for an empty fleet. The first time in a run, it has the bare client work before.
 func (r *run) open(ctx context.Context, w *world, percent int32) (*scaling, error) {
 	if r.bare == nil {
-		y, err := r.measureBare(ctx, w, "bare", bareBeginners, bareLength/6, bareLength/6)
+		y, err := r.measureBare(ctx, w, "bare", bareBeginners, bareBriefly, bareBriefly)
 		if err != nil {
 			return nil, err
 		}
