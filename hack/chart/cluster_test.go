@@ -7,7 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	. "github.com/onsi/gomega"
 	"sigs.k8s.io/yaml"
 
 	"tokensync.dev/secret-server-operator/hack/controlplane"
@@ -80,13 +82,27 @@ func (c cluster) removeCRD(t *testing.T) {
 	c.kubectl(t, "delete", "crd", crd, "--ignore-not-found")
 }
 
-// left lists all objects of the release, of whatever kind, in the cluster.
+// left lists all objects of the release, of whatever kind, in the cluster. A kind whose CRD has just been deleted may still be told
+// of, and be gone when its objects are asked for: then both are asked for again.
 func (c cluster) left(t *testing.T) []string {
 	t.Helper()
-	kinds := strings.Fields(c.kubectl(t, "api-resources", "--verbs=list", "--output=name"))
-	left := c.kubectl(t, "get", strings.Join(kinds, ","), "--all-namespaces", "--selector=app.kubernetes.io/instance="+release, "--output=name")
+	var left string
+	NewWithT(t).Eventually(func() (err error) {
+		kinds := strings.Fields(c.kubectl(t, "api-resources", "--verbs=list", "--output=name"))
+		left, err = c.tryKubectl(t, "get", strings.Join(kinds, ","), "--all-namespaces", "--selector=app.kubernetes.io/instance="+release, "--output=name")
+		return err
+	}).WithTimeout(time.Minute).Should(Succeed(), "all kinds that the API server tells of should be listed")
 	left += "\n" + c.kubectl(t, "get", "secrets", "--all-namespaces", "--selector=owner=helm", "--output=name")
 	return strings.Fields(left)
+}
+
+// servesSessions waits until the API server serves the kind of a CRD that was installed: it does a moment after it says so.
+func (c cluster) servesSessions(t *testing.T) {
+	t.Helper()
+	NewWithT(t).Eventually(func() error {
+		_, err := c.tryKubectl(t, "get", "sss", "--all-namespaces")
+		return err
+	}).WithTimeout(time.Minute).Should(Succeed(), "the API server should serve sessions")
 }
 
 // knowsSuspend tells whether the CRD in the cluster has the field spec.suspend.
@@ -149,11 +165,9 @@ func TestLifeOfARelease(t *testing.T) {
 		c.removeCRD(t)
 		c.install(t, chartPath, "--set=crds.keep=false")
 		c.uninstall(t)
+		c.kubectl(t, "wait", "--for=delete", "--timeout=60s", "crd/"+crd)
 		if left := c.left(t); len(left) > 0 {
 			t.Errorf("uninstalling leaves %q", left)
-		}
-		if left := c.kubectl(t, "get", "crd", crd, "--ignore-not-found", "--output=name"); left != "" {
-			t.Errorf("uninstalling leaves %s", left)
 		}
 	})
 	t.Run("a release takes back the CRD that it left", func(t *testing.T) {
@@ -190,7 +204,7 @@ func (c cluster) livesAndEnds(t *testing.T) {
 	if c.knowsSuspend(t) {
 		t.Fatal("the older chart's CRD is not older")
 	}
-	c.kubectl(t, "wait", "--for=condition=Established", "--timeout=60s", "crd/"+crd)
+	c.servesSessions(t)
 	write(t, tools.home+"/session.yaml", session)
 	c.kubectl(t, "apply", "--filename="+tools.home+"/session.yaml")
 	uid := c.kubectl(t, "get", "sss", "billing", "--output=jsonpath={.metadata.uid}")
@@ -311,7 +325,7 @@ func (c cluster) runsNotes(t *testing.T) {
 	c.removeCRD(t)
 	notes := c.install(t, chartPath)
 	defer c.uninstall(t)
-	c.kubectl(t, "wait", "--for=condition=Established", "--timeout=60s", "crd/"+crd)
+	c.servesSessions(t)
 
 	var script []string
 	for paragraph := range strings.SplitSeq(notes, "\n\n") {
