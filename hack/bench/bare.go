@@ -46,12 +46,19 @@ type bareClient struct {
 	makes    float64 // sessions made a second
 }
 
-// openBare makes sessions that no operator may see: it must not run, or not be asked to serve this fleet.
+// bareLabel is on the bare client's sessions; an operator that runs while there are any is started with notBare.
+const (
+	bareLabel = "bench.example.com/bare"
+	notBare   = "--session-selector=!" + bareLabel
+)
+
+// openBare makes sessions that no operator may serve.
 func (w *world) openBare(ctx context.Context, prefix string, sessions int) (*bareClient, error) {
 	f, err := w.fleet(ctx, prefix)
 	if err != nil {
 		return nil, err
 	}
+	f.labels = map[string]string{bareLabel: "true"}
 	core, err := corev1client.NewForConfig(w.unlimited())
 	if err != nil {
 		return nil, err

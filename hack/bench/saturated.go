@@ -22,76 +22,14 @@ const (
 	// sessions with tokens that end are due all the time, new ones would wait for minutes.
 	firstLifetime = 700 * time.Second
 	firstDue      = firstLifetime * saturatedPercent / 100
-	// bareAlone is how long the bare client refreshes one session at a time; for bareLength it refreshes many before a saturated operator,
-	// and for as long after it; with more turns, for as long as both in all of them together.
-	bareAlone, bareLength = 2 * time.Second, 30 * time.Second
-	saturatedTurns        = 5
+	// bareAlone is how long the bare client refreshes one session at a time, before it refreshes many.
+	bareAlone      = 2 * time.Second
+	saturatedTurns = 10
+	// longestBare bounds a turn of the bare client.
+	longestBare = 15 * time.Second
 	// bareBriefly is how long it does either where how it begins is what counts.
 	bareBriefly = 5 * time.Second
 )
-
-// A yardstick is what the bare client can do.
-type yardstick struct {
-	span
-	alone  time.Duration // one refresh while nothing else goes on: the median
-	logins float64       // a second, each with its writes
-	makes  float64       // sessions made a second
-}
-
-// begins is how long the bare client takes to make sessions, and to log each in.
-func (y yardstick) begins(sessions int) time.Duration {
-	return time.Duration(float64(sessions) * (1/y.makes + 1/y.logins) * float64(time.Second))
-}
-
-// measureBare has the bare client log in and refresh, one session at a time and then many, for so long. No operator must run.
-func (r *run) measureBare(ctx context.Context, w *world, prefix string, sessions int, alone, many time.Duration) (yardstick, error) {
-	b, y, err := r.beginBare(ctx, w, prefix, sessions)
-	if err != nil {
-		return y, err
-	}
-	times, err := b.refresh(ctx, 1, alone)
-	if err != nil {
-		return y, err
-	}
-	y.alone, _, _ = quantiles(times)
-	before, err := w.now(ctx, nil)
-	if err != nil {
-		return y, err
-	}
-	if _, err := b.refresh(ctx, bareWorkers, many); err != nil {
-		return y, err
-	}
-	after, err := w.now(ctx, nil)
-	if err != nil {
-		return y, err
-	}
-	y.span = before.until(after)
-	r.say("bare client: %.0f refreshes/s, %.2f CPU s per 1,000, one alone takes %.1f ms; %.0f logins/s; %.0f sessions made/s",
-		y.rate(), y.perThousand(y.self), ms(y.alone), y.logins, y.makes)
-	return y, b.close(ctx)
-}
-
-// beginBare makes sessions, and has the bare client log in, while the observer looks on: so it does when the operator begins, and it
-// takes its part of the machine.
-func (r *run) beginBare(ctx context.Context, w *world, prefix string, sessions int) (b *bareClient, y yardstick, err error) {
-	r.say("bare client: %d sessions", sessions)
-	o, err := w.observe(ctx, percent)
-	if err != nil {
-		return nil, y, err
-	}
-	if b, err = w.openBare(ctx, prefix, sessions); err != nil {
-		return nil, y, errors.Join(err, o.close())
-	}
-	y.makes = b.makes
-	half := sessions / 2 // see openBare
-	err = b.logIn(ctx, 0, half)
-	if err == nil {
-		start := time.Now()
-		err = b.logIn(ctx, half, sessions)
-		y.logins = float64(sessions-half) / time.Since(start).Seconds()
-	}
-	return b, y, errors.Join(err, o.close())
-}
 
 // saturation is what was measured of an operator that has more to do than it can.
 type saturation struct {
@@ -115,11 +53,15 @@ func (s saturation) plus(other saturation) saturation {
 }
 
 // saturate has so many sessions that they are due twice as often as the bare client could refresh. The bare client works before, after and
-// between: what the machine can do changes within minutes.
+// between, as long each time as the operator: what the machine can do changes within seconds. Its sessions stay, and are none of the operator's.
 func (r *run) saturate(ctx context.Context, w *world) error {
+	client, _, err := r.beginBare(ctx, w, "bare", bareSessions)
+	if err != nil {
+		return err
+	}
 	turns := r.turns()
-	length := 2 * bareLength / time.Duration(turns+1)
-	first, err := r.measureBare(ctx, w, "bare-0", bareSessions, bareAlone, length)
+	length := r.saturated / time.Duration(turns)
+	first, err := r.bareTurn(ctx, w, client, bareAlone, min(length, longestBare))
 	if err != nil {
 		return err
 	}
@@ -127,17 +69,17 @@ func (r *run) saturate(ctx context.Context, w *world) error {
 	sessions := min(max(int(2*first.rate()*soonAgain.Seconds()), 100), mostSaturated)
 	begin := func() (*subject, error) { return r.beginSaturated(ctx, w, sessions) }
 	var whole saturation
-	for turn := range turns {
+	for range turns {
 		s, err := begin()
 		if err != nil {
 			return err
 		}
-		got, err := r.watchSaturated(ctx, w, s, r.saturated/time.Duration(turns))
+		got, err := r.watchSaturated(ctx, w, s, length)
 		if err := errors.Join(err, s.Stop()); err != nil {
 			return err
 		}
 		whole = whole.plus(got)
-		y, err := r.measureBare(ctx, w, fmt.Sprintf("bare-%d", turn+1), bareSessions, bareAlone/2, length)
+		y, err := r.bareTurn(ctx, w, client, 0, min(length, longestBare))
 		if err != nil {
 			return err
 		}
@@ -145,7 +87,16 @@ func (r *run) saturate(ctx context.Context, w *world) error {
 		begin = func() (*subject, error) { return resumeSaturated(ctx, w) }
 	}
 	r.tellSaturated(sessions, whole, bare)
-	return nil
+	return client.close(ctx)
+}
+
+// bareTurn has the bare client refresh, with tokens that outlive all turns of the operator.
+func (r *run) bareTurn(ctx context.Context, w *world, client *bareClient, alone, many time.Duration) (y yardstick, err error) {
+	if err := w.vault.lifetimes(ctx, 0, quietLifetime); err != nil {
+		return y, err
+	}
+	y, err = r.watchBare(ctx, w, client, alone, many)
+	return y, errors.Join(err, w.vault.lifetimes(ctx, 0, saturatedLifetime))
 }
 
 // turns is how often the operator is saturated, with the bare client in between. Growth of memory, and a profile, are those of one process.
@@ -166,7 +117,7 @@ func (r *run) beginSaturated(ctx context.Context, w *world, sessions int) (*subj
 	if err := w.vault.lifetimes(ctx, 0, firstLifetime); err != nil {
 		return nil, err
 	}
-	s, err := w.startOperator(ctx, "operator")
+	s, err := w.startOperator(ctx, "operator", notBare)
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +133,7 @@ func (r *run) beginSaturated(ctx context.Context, w *world, sessions int) (*subj
 
 // resumeSaturated starts the operator again. All sessions are overdue, and those that are refreshed first are due again soon.
 func resumeSaturated(ctx context.Context, w *world) (*subject, error) {
-	s, err := w.startOperator(ctx, "operator")
+	s, err := w.startOperator(ctx, "operator", notBare)
 	if err != nil {
 		return nil, err
 	}

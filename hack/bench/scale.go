@@ -22,8 +22,6 @@ const (
 	quietLength = 10 * time.Second
 	// settling is how long to let things calm down before measuring.
 	settling = 5 * time.Second
-	// partStart is measured wherever sessions are made for something else.
-	partStart = "start"
 )
 
 // scaling is a world with a fleet that grows, an operator that serves it, and somebody who looks on.
@@ -71,9 +69,11 @@ func (r *run) scaleSmaller(ctx context.Context, w *world) error {
 		return err
 	}
 	for _, size := range r.smaller() {
-		if err := x.start(ctx, size, lifetimeFor(size)); err != nil {
+		begun, err := x.start(ctx, size, lifetimeFor(size))
+		if err != nil {
 			return fmt.Errorf("%d sessions: %w", size, err)
 		}
+		x.tellStart(begun, x.bare.pace)
 		if err := x.steadily(ctx); err != nil {
 			return fmt.Errorf("%d sessions: %w", size, err)
 		}
@@ -88,9 +88,15 @@ func (r *run) scaleLargest(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	if err := x.start(ctx, r.largest(), quietLifetime); err != nil {
+	begun, err := x.start(ctx, r.largest(), quietLifetime)
+	if err != nil {
 		return err
 	}
+	after, err := x.paceNow(ctx)
+	if err != nil {
+		return err
+	}
+	x.tellStart(begun, x.bare.pace.and(after))
 	for _, step := range []struct {
 		part string
 		do   func(context.Context) error
@@ -111,67 +117,6 @@ func (r *run) scaleLargest(ctx context.Context, w *world) error {
 // lifetimeFor is that of the tokens of so many sessions; see fullLifetime.
 func lifetimeFor(size int) time.Duration {
 	return max(fullLifetime*time.Duration(size)/fullSize, leastLifetime*3/2)
-}
-
-// start applies sessions at once, until there are so many.
-func (x *scaling) start(ctx context.Context, size int, lifetime time.Duration) error {
-	from := x.fleet.size
-	x.say("start: %d more sessions", size-from)
-	if err := x.fleet.credentials(ctx, size); err != nil {
-		return err
-	}
-	if err := x.vault.lifetimes(ctx, 0, lifetime); err != nil {
-		return err
-	}
-	if err := pause(ctx, settling/2); err != nil {
-		return err
-	}
-	before, err := x.now(ctx, x.subject)
-	if err != nil {
-		return err
-	}
-	begun := time.Now()
-	if err := x.fleet.grow(ctx, size, x.percent); err != nil {
-		return err
-	}
-	applied := time.Since(begun)
-	first, last, err := x.observer.readiness(ctx, x.fleet, from, patienceFor(size))
-	if err != nil {
-		return err
-	}
-	ready, err := x.now(ctx, x.subject)
-	if err != nil {
-		return err
-	}
-	all, err := x.told(ctx, before, size-from)
-	if err != nil {
-		return err
-	}
-	bare, more, got, later := x.bare.begins(size-from).Seconds(), float64(size-from), before.until(ready), ready.until(all)
-	requests := float64(got.requests.writes() + got.requests.reads())
-	start := figure{What: fmt.Sprintf("%d more sessions: all Ready after", size-from), Value: last.Sub(begun).Seconds() / bare, Unit: ratio}
-	if size >= fullSize { // of a few, it is their API server's first seconds that count
-		start = start.atMost(1.3)
-	}
-	x.tell(partStart, size, start.
-		timed().with("first after %.2f s, last after %.1f s, of which all were applied after %.1f s; bare client %.1f s: "+
-		"it makes %.0f sessions a second, and then logs in %.0f a second (the logins alone: %.1f s)",
-		first.Sub(begun).Seconds(), last.Sub(begun).Seconds(), applied.Seconds(), bare, x.bare.makes, x.bare.logins, more/x.bare.logins),
-		figure{What: "Kubernetes requests per new session, its creation included, until all are Ready", Value: requests / more}.
-			with("%s; CPU of the operator %.1f s, of kube-apiserver %.1f s, of etcd %.1f s; then %d more events in %.1f s", got.requests,
-				got.operator.Seconds(), got.api.Seconds(), got.db.Seconds(), later.requests.events(), later.took.Seconds()),
-		figure{What: "HTTPS requests per new session", Value: float64(got.logins+got.refreshes+got.others) / more}.with("%d logins", got.logins))
-	return nil
-}
-
-// told waits until so many logins since a moment are told of, in an event each: these let sessions go first that wait for their turn.
-func (x *scaling) told(ctx context.Context, since moment, logins int) (all moment, err error) {
-	err = x.subject.await(ctx, patienceFor(logins), "done telling of logins", func(ctx context.Context) (bool, error) {
-		var err error
-		all, err = x.now(ctx, x.subject)
-		return err == nil && since.until(all).requests.events() >= logins, err
-	})
-	return all, err
 }
 
 // stagger renews tokens with lifetimes by chance, so that from then on sessions are due evenly over time. Of a large fleet with
