@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http/httptrace"
+	"time"
 )
 
 // reticent is a TLS connection that gives up one byte at a time.
@@ -16,6 +17,34 @@ type reticent struct{ net.Conn }
 
 func (r reticent) Read(p []byte) (int, error) {
 	return r.Conn.Read(p[:min(len(p), 1)]) //nolint:wrapcheck // it is the connection
+}
+
+// standsBy is the key of when a connection must stand at the latest that a request wants. For a dial net/http keeps the values of the
+// request's context, and neither its end nor its deadline.
+type standsBy struct{}
+
+// withinTimeout returns a context by which net/http opens no connection for longer than the endpoint's timeout, counted from now.
+func withinTimeout(ctx context.Context, timeout time.Duration) context.Context {
+	timed, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout) // for its deadline alone
+	defer cancel()
+	by, _ := timed.Deadline()
+	return context.WithValue(ctx, standsBy{}, by)
+}
+
+// connecting bounds a dial or a handshake by connectTimeout, and by the endpoint's timeout since the request began: what went on for longer would
+// keep a connection of those that WithConnections allows from the requests that follow. One whose own patience was shorter leaves a connection
+// to the next: a server that is slow to shake hands is not taken for one that is down.
+func connecting(ctx context.Context) (context.Context, context.CancelFunc) {
+	bounded, cancel := context.WithTimeout(ctx, connectTimeout)
+	by, ok := ctx.Value(standsBy{}).(time.Time)
+	if !ok {
+		return bounded, cancel
+	}
+	sooner, cancelSooner := context.WithDeadline(bounded, by)
+	return sooner, func() {
+		cancelSooner()
+		cancel()
+	}
 }
 
 // dialTLS makes the function that opens a transport's connections, unless there is a proxy.
@@ -45,7 +74,7 @@ func handshake(ctx context.Context, raw net.Conn, config *tls.Config, host strin
 		own.ServerName = host
 	}
 	conn := tls.Client(raw, own)
-	bounded, cancel := context.WithTimeout(ctx, connectTimeout)
+	bounded, cancel := connecting(ctx)
 	defer cancel()
 	err := conn.HandshakeContext(bounded)
 	if trace := httptrace.ContextClientTrace(ctx); trace != nil && trace.TLSHandshakeDone != nil {

@@ -80,7 +80,7 @@ func (c *Client) exchange(ctx context.Context, operation Operation, request *htt
 		passage.permit = c.permit
 	}
 	// The bare transport: http.Client is what follows redirects, keeps cookies and puts URLs into errors.
-	response, err := c.transport.RoundTrip(request.WithContext(passage.watch(bounded)))
+	response, err := c.transport.RoundTrip(request.WithContext(passage.watch(withinTimeout(bounded, c.timeout))))
 	if err != nil {
 		return reply{}, &Error{Operation: operation, Kind: passage.kind(), Cause: passage.cause(bounded, err)}
 	}

@@ -57,7 +57,9 @@ func gateOf(conn net.Conn) *gated {
 
 // dialGated opens a network connection with a gate.
 func (p *Pool) dialGated(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := p.dial(ctx, network, address)
+	bounded, cancel := connecting(ctx)
+	defer cancel()
+	conn, err := p.dial(bounded, network, address)
 	if err != nil {
 		return nil, err
 	}

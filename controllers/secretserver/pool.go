@@ -20,8 +20,7 @@ const (
 	maxTransports = 256
 	// transportIdle is how long an endpoint may go unasked for before it is forgotten. It is longer than any request takes.
 	transportIdle = 15 * time.Minute
-	// connectTimeout bounds a dial, and again a TLS handshake. Both outlive the request that wanted them, so the endpoint's timeout
-	// does not end them.
+	// connectTimeout bounds a dial, and again a TLS handshake; see connecting.
 	connectTimeout = 30 * time.Second
 	// connectionIdle is shorter than the keep-alive of common servers and load balancers (60 s and more), so that it is the
 	// client who ends an idle connection: a request written to one that the server is just closing is lost, and may cost a
@@ -68,9 +67,9 @@ func WithVersion(version string) Option {
 	return func(p *Pool) { p.userAgent += "/" + version }
 }
 
-// WithConnections bounds the connections per endpoint, those included that are being made; a request beyond waits for one, within its
-// own time. Without it, net/http makes one for each request that finds none free, and keeps it though another became free meanwhile:
-// more than there are ever requests at a time.
+// WithConnections bounds the connections to one host, with one CA and server name, those included that are being made; a request beyond
+// waits for one, within its own time. Through a proxy nothing bounds them. Without it, net/http makes one for each request that finds none
+// free, and keeps it though another became free meanwhile: more than there are ever requests at a time.
 func WithConnections(most int) Option {
 	return func(p *Pool) { p.most = most }
 }
@@ -82,7 +81,7 @@ func NewPool(now func() time.Time, options ...Option) *Pool {
 		now:        now,
 		userAgent:  "secret-server-operator",
 		proxy:      http.ProxyFromEnvironment,
-		dial:       (&net.Dialer{Timeout: connectTimeout}).DialContext,
+		dial:       (&net.Dialer{}).DialContext,
 		system:     x509.SystemCertPool,
 		transports: map[transportKey]*transport{},
 	}
@@ -213,15 +212,16 @@ func (p *Pool) newTransport(base *url.URL, roots *x509.CertPool, serverName stri
 		},
 		TLSHandshakeTimeout:    connectTimeout,
 		IdleConnTimeout:        connectionIdle,
-		MaxConnsPerHost:        p.most,
 		MaxIdleConnsPerHost:    cmp.Or(p.most, maxIdleConnections),
 		MaxResponseHeaderBytes: maxAnswerHeader,
 		DisableCompression:     true, // the bound on an answer is a bound on what is unpacked, too
 	}
 	if proxy, err := p.proxy(&http.Request{URL: base}); proxy == nil && err == nil {
 		made.DialTLSContext = p.dialTLS(config)
+		made.MaxConnsPerHost = p.most
 	} else {
-		// net/http does TLS through a proxy itself, so no connection can be made reticent. One that is never idle needs not be.
+		// net/http does TLS through a proxy itself, so no connection can be made reticent. One that is never idle needs not be. Nor can be bounded how
+		// long one takes to stand, so they must not wait for each other.
 		made.DisableKeepAlives = true
 	}
 	return made
