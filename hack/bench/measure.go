@@ -19,26 +19,38 @@ type moment struct {
 
 // now reads all counters. The operator's are zero without one.
 func (w *world) now(ctx context.Context, s *subject) (m moment, err error) {
+	err = w.count(ctx, &m)
+	if err == nil {
+		err = w.weigh(&m, s)
+	}
+	return m, err
+}
+
+// count reads what the servers have counted, which takes the benchmark itself some CPU time.
+func (w *world) count(ctx context.Context, m *moment) (err error) {
 	if m.requests, err = w.countRequests(ctx); err != nil {
-		return m, err
+		return err
 	}
-	if m.stats, err = w.vault.stats(ctx); err != nil {
-		return m, err
-	}
+	m.stats, err = w.vault.stats(ctx)
+	return err
+}
+
+// weigh reads what the processes have used, and the time.
+func (w *world) weigh(m *moment, s *subject) (err error) {
 	if s != nil {
 		if m.operator, err = footprintOf(s.ID()); err != nil {
-			return m, err
+			return err
 		}
 	}
 	for pid, into := range map[int]*footprint{
 		w.plane.ProcessID("kube-apiserver"): &m.api, w.plane.ProcessID("etcd"): &m.db, os.Getpid(): &m.self,
 	} {
 		if *into, err = footprintOf(pid); err != nil {
-			return m, err
+			return err
 		}
 	}
 	m.at = time.Now()
-	return m, nil
+	return nil
 }
 
 // A span lies between two moments.

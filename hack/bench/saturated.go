@@ -22,7 +22,7 @@ const (
 	// sessions with tokens that end are due all the time, new ones would wait for minutes.
 	firstLifetime = 700 * time.Second
 	firstDue      = firstLifetime * saturatedPercent / 100
-	// bareAlone is how long the bare client refreshes one session at a time, before it refreshes many.
+	// bareAlone is how long the bare client refreshes one session at a time before its first turn: the API server has just started.
 	bareAlone      = 2 * time.Second
 	saturatedTurns = 10
 	// longestBare bounds a turn of the bare client.
@@ -53,7 +53,8 @@ func (s saturation) plus(other saturation) saturation {
 }
 
 // saturate has so many sessions that they are due twice as often as the bare client could refresh. The bare client works before, after and
-// between, as long each time as the operator: what the machine can do changes within seconds. Its sessions stay, and are none of the operator's.
+// between, as long each time as the operator up to longestBare: what the machine can do changes within seconds. Its sessions stay, and are none
+// of the operator's.
 func (r *run) saturate(ctx context.Context, w *world) error {
 	client, _, err := r.beginBare(ctx, w, "bare", bareSessions)
 	if err != nil {
@@ -70,6 +71,10 @@ func (r *run) saturate(ctx context.Context, w *world) error {
 	begin := func() (*subject, error) { return r.beginSaturated(ctx, w, sessions) }
 	var whole saturation
 	for range turns {
+		earlier, err := w.vault.stats(ctx)
+		if err != nil {
+			return err
+		}
 		s, err := begin()
 		if err != nil {
 			return err
@@ -78,6 +83,11 @@ func (r *run) saturate(ctx context.Context, w *world) error {
 		if err := errors.Join(err, s.Stop()); err != nil {
 			return err
 		}
+		later, err := w.vault.stats(ctx)
+		if err != nil {
+			return err
+		}
+		got.connections = later.Connections - earlier.Connections // they were made before there was so much to do
 		whole = whole.plus(got)
 		y, err := r.bareTurn(ctx, w, client, 0, min(length, longestBare))
 		if err != nil {
@@ -213,8 +223,8 @@ func (r *run) tellSaturated(sessions int, got saturation, yardsticks []yardstick
 		figure{What: "Kubernetes requests per refresh", Value: writes}.atMost(4+edge).atLeast(4-edge).with("%s", got.requests),
 		figure{What: "of those GET or LIST", Value: per(got.requests.reads())}.exactly(0).with("%s", inside.gets()),
 		figure{What: "HTTPS requests per refresh", Value: 1 + per(got.others+got.logins)}.exactly(1).with("%d refreshes", got.refreshes),
-		figure{What: "TCP connections to Secret Server", Value: float64(got.connections)}.atMost(endpointConcurrency*float64(len(yardsticks)-1)).
-			with("for %d grants; %d at a time", got.refreshes, endpointConcurrency),
+		figure{What: "TCP connections to Secret Server", Value: float64(got.connections)}.atMost(endpointConcurrency*float64(len(yardsticks))).
+			with("%d for each process, and as many again in the first, where they are idle too long between login and refresh", endpointConcurrency),
 		figure{What: "memory, resident", Value: mib(memory.median()), Unit: "MiB"}.atMost(memoryBound(sessions, 0)).
 			with("peak %.1f MiB, heap in use %.1f MiB", mib(float64(memory.peak)), mib(inside.heap)),
 		r.growth(memory),

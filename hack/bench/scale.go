@@ -92,11 +92,15 @@ func (r *run) scaleLargest(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
+	pace := x.bare.pace
 	after, err := x.paceNow(ctx)
+	if err == nil {
+		pace = pace.and(after)
+	}
+	x.tellStart(begun, pace)
 	if err != nil {
 		return err
 	}
-	x.tellStart(begun, x.bare.pace.and(after))
 	for _, step := range []struct {
 		part string
 		do   func(context.Context) error

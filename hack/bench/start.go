@@ -77,8 +77,10 @@ func (x *scaling) paceNow(ctx context.Context) (pace, error) {
 	if err := b.close(ctx); err != nil {
 		return p, err
 	}
-	x.subject, err = x.startOperator(ctx, "operator")
-	return p, err
+	if x.subject, err = x.startOperator(ctx, "operator"); err != nil {
+		return p, err
+	}
+	return p, pause(ctx, settling) // it looks at each session
 }
 
 func (x *scaling) tellStart(b beginning, bare pace) {

@@ -46,7 +46,8 @@ func (r *run) measureBare(ctx context.Context, w *world, prefix string, sessions
 	return y, errors.Join(err, b.close(ctx))
 }
 
-// watchBare has the bare client refresh, one session at a time and then many, for so long.
+// watchBare has the bare client refresh, one session at a time and then many, for so long. What it has used is read as soon as it is done, and
+// only then, at the benchmark's own cost, what was counted. The time is that in which its workers were busy, all of them: the last ones end alone.
 func (r *run) watchBare(ctx context.Context, w *world, b *bareClient, alone, many time.Duration) (y yardstick, err error) {
 	times, err := b.refresh(ctx, 1, alone)
 	if err != nil {
@@ -57,14 +58,22 @@ func (r *run) watchBare(ctx context.Context, w *world, b *bareClient, alone, man
 	if err != nil {
 		return y, err
 	}
-	if _, err := b.refresh(ctx, bareWorkers, many); err != nil {
-		return y, err
-	}
-	after, err := w.now(ctx, nil)
+	times, err = b.refresh(ctx, bareWorkers, many)
 	if err != nil {
 		return y, err
 	}
+	var after moment
+	if err := w.weigh(&after, nil); err != nil {
+		return y, err
+	}
+	if err := w.count(ctx, &after); err != nil {
+		return y, err
+	}
 	y.span = before.until(after)
+	y.took = 0
+	for _, one := range times {
+		y.took += one / bareWorkers
+	}
 	r.say("bare client: %.0f refreshes/s, %.2f CPU s per 1,000", y.rate(), y.perThousand(y.self))
 	return y, nil
 }

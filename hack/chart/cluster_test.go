@@ -87,9 +87,12 @@ func (c cluster) removeCRD(t *testing.T) {
 func (c cluster) left(t *testing.T) []string {
 	t.Helper()
 	var left string
-	NewWithT(t).Eventually(func() (err error) {
-		kinds := strings.Fields(c.kubectl(t, "api-resources", "--verbs=list", "--output=name"))
-		left, err = c.tryKubectl(t, "get", strings.Join(kinds, ","), "--all-namespaces", "--selector=app.kubernetes.io/instance="+release, "--output=name")
+	NewWithT(t).Eventually(func() error {
+		kinds, err := c.tryKubectl(t, "api-resources", "--verbs=list", "--output=name")
+		if err != nil {
+			return err
+		}
+		left, err = c.tryKubectl(t, "get", strings.Join(strings.Fields(kinds), ","), "--all-namespaces", "--selector=app.kubernetes.io/instance="+release, "--output=name")
 		return err
 	}).WithTimeout(time.Minute).Should(Succeed(), "all kinds that the API server tells of should be listed")
 	left += "\n" + c.kubectl(t, "get", "secrets", "--all-namespaces", "--selector=owner=helm", "--output=name")
